@@ -143,16 +143,22 @@ class ClaimStore(Protocol):
 
         Args:
             positions: the committed position of each shard in the ledger. A claim made since the last
-                `mark_seen` whose sequence is not before its shard's committed position is released.
-                (A file's position is the offset after the last committed record.)
+                `mark_seen` whose sequence is not below its shard's committed position is released.
+                (Positions are exclusive, see records.py.)
 
         Returns:
             How many were released. A shared store does nothing and answers 0.
         """
         ...
 
-    def mark_seen(self, number: int) -> None:
-        """Everything up to this ledger number is in the store."""
+    def mark_seen(self, number: int, positions: Mapping[Shard, str | None]) -> None:
+        """Everything up to this ledger number is in the store.
+
+        Args:
+            number: the ledger number.
+            positions: committed positions as of that number, of the shards that moved or of all. An embedded
+                store need not remember the claims below them for `withdraw` any longer.
+        """
         ...
 
     def expire(self, before_us: int) -> None:

@@ -3,7 +3,9 @@
 A *record* is the bytes that a source hands over; an *event* is what is decoded from it. A *position* is
 (source, shard, sequence, sub): `sequence` is an unsigned integer of up to 192 bits, kept as 24 big-endian
 bytes so that bytes and integers sort alike (a Kinesis sequence number has 56 decimal digits), and `sub` counts
-the events inside one record, -1 where the record is exactly one document.
+the events inside one record, -1 where the record is exactly one document. A shard's position is exclusive: all
+records whose sequence is below it are done with (a file: the offset of the next byte; Kinesis: the last sequence
+number plus one).
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ OWNER = np.dtype(
 #: Records as a source hands them over.
 #: data: the record's bytes (a file's line may keep its line end); shard: index into RecordBatch.ranges;
 #: sequence: the record's position; end: the shard's position once this record is done with (a file: the offset
-#: after the line; Kinesis: the sequence number itself); arrived_at: when the stream took the record.
+#: after the line; Kinesis: the sequence number plus one); arrived_at: when the stream took the record; fault: null,
+#: or `reason: detail` where the source could not hand the record over whole (a gzip stream that ends early, a line
+#: that is too long): such a record is one reject with that reason, and its data is not to be decoded.
 RECORDS = pa.schema(
     [
         pa.field("data", pa.large_binary(), nullable=False),
@@ -45,6 +49,7 @@ RECORDS = pa.schema(
         pa.field("sequence", SEQUENCE_TYPE, nullable=False),
         pa.field("end", SEQUENCE_TYPE, nullable=False),
         pa.field("arrived_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("fault", pa.string()),
     ]
 )
 
@@ -73,7 +78,7 @@ class ShardState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRange:
-    """A run of consecutive records of one shard: after `start`, up to and including `end` (decimal texts).
+    """A run of consecutive records of one shard: from `start` up to, not including, `end` (decimal texts).
 
     Attributes:
         shard: whose records these are.

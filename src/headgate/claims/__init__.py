@@ -1,1 +1,1 @@
-"""TODO"""
+"""Claim stores: who saw an id first."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Where records come from: one adapter of the Source port a file."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Facts about the flow; log lines and metrics are made from them."""

@@ -1,0 +1,48 @@
+"""Settings: frozen, unknown keys refused, units in names; the only reader of the environment.
+
+One specification (sections.py) is parser, defaults, help, sample file and reference page.
+"""
+
+from headgate.config.display import Setting, digest, effective, masked
+from headgate.config.duration import duration_us
+from headgate.config.load import Resolved, environment, load, resolve
+from headgate.config.mask import mask_uri
+from headgate.config.sample import sample_toml
+from headgate.config.sections import (
+    Batch,
+    Config,
+    Dedup,
+    Envelope,
+    Lake,
+    LakeFormat,
+    Log,
+    Rule,
+    Source,
+    Standby,
+    Validate,
+)
+
+__all__ = [
+    "Batch",
+    "Config",
+    "Dedup",
+    "Envelope",
+    "Lake",
+    "LakeFormat",
+    "Log",
+    "Resolved",
+    "Rule",
+    "Setting",
+    "Source",
+    "Standby",
+    "Validate",
+    "digest",
+    "duration_us",
+    "effective",
+    "environment",
+    "load",
+    "mask_uri",
+    "masked",
+    "resolve",
+    "sample_toml",
+]

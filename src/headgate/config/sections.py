@@ -1,0 +1,238 @@
+"""The specification of every setting: type, default, limits and description.
+
+Everything else is made from it: the parser, the sample file, `headgate config` and the reference page.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from headgate.config.duration import duration_us
+
+LakeFormat = Literal["delta", "parquet", "json"]
+
+MIB = 1 << 20  # bytes
+
+NonEmpty = Annotated[str, Meta(min_length=1)]
+
+#: Where claims may live; the adapter says more about each.
+DEDUP_URIS = "rocksdb:PATH, redis://host:port/db, dynamodb://table, s3://bucket/prefix or memory:"
+_DEDUP_URI = re.compile(r"rocksdb:.+|rediss?://.+|dynamodb://.+|s3://.+|memory:")
+IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+
+
+class Lake(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The lake; format and limits are fixed when it is made."""
+
+    format: Annotated[LakeFormat, Meta(description="Table format.")] = "delta"
+    max_event_types: Annotated[
+        int, Meta(ge=1, description="Event types that the lake takes; events of more are rejected.")
+    ] = 1000
+    max_analytics_tables: Annotated[
+        int, Meta(ge=0, description="Typed tables, one an event name; the rest share `_other`.")
+    ] = 1000
+    json_compression: Annotated[
+        Literal["gzip", "none"], Meta(description="Compression of the files of the json format.")
+    ] = "gzip"
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where records come from."""
+
+    name: Annotated[
+        NonEmpty | None,
+        Meta(description="Name in positions; by default the absolute path or the URI.", examples=["web"]),
+    ] = None
+    start: Annotated[
+        str,
+        Meta(description="earliest, latest or an ISO 8601 time; counts only where the lake has no position."),
+    ] = "earliest"
+    poll_seconds: Annotated[
+        float, Meta(gt=0, le=3600, description="Seconds between two looks for new files or records.")
+    ] = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a start that is neither a word nor an instant."""
+        if self.start in ("earliest", "latest"):
+            return
+        try:
+            has_offset = datetime.fromisoformat(self.start).tzinfo is not None
+        except ValueError:
+            has_offset = False
+        if not has_offset:
+            raise ValueError(
+                "Expected earliest, latest or a time with an offset such as 2026-11-20T00:00:00Z"
+            )
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a batch is full; the first limit that is reached cuts it."""
+
+    max_events: Annotated[int, Meta(ge=1, le=10_000_000, description="Events in a batch.")] = 100_000
+    max_bytes: Annotated[int, Meta(ge=1, le=4096 * MIB, description="Bytes of records in a batch.")] = (
+        64 * MIB
+    )
+    flush_seconds: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds after which a batch is committed though not full.")
+    ] = 5.0
+
+
+class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where an event keeps its three common fields; dots lead into nested objects."""
+
+    id: Annotated[str, Meta(min_length=1, description="Path of the event's id.")] = "event_uuid"
+    name: Annotated[str, Meta(min_length=1, description="Path of the event's name.")] = "event_name"
+    created_at: Annotated[str, Meta(min_length=1, description="Path of the time of creation.")] = "created_at"
+
+
+class Validate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Limits beyond which an event or record is rejected."""
+
+    max_future: Annotated[
+        str,
+        Meta(description="How long after its arrival an event may claim to be created: 90s, 15m, 12h, 1d."),
+    ] = "1d"
+    max_event_bytes: Annotated[int, Meta(ge=1, le=1024 * MIB, description="Bytes of one event.")] = 10 * MIB
+    max_record_bytes: Annotated[
+        int, Meta(ge=1, le=1024 * MIB, description="Bytes of one record, inflated.")
+    ] = 64 * MIB
+
+    def __post_init__(self) -> None:
+        """Refuse a text that is no duration."""
+        duration_us(self.max_future)
+
+    @property
+    def max_future_us(self) -> int:
+        """`max_future` in microseconds."""
+        return duration_us(self.max_future)
+
+
+class Dedup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who saw an id first, and for how long it is remembered."""
+
+    store: Annotated[
+        str | None,
+        Meta(
+            description=f"Claim store: {DEDUP_URIS}; by default RocksDB in the lake's own state folder.",
+            examples=["rocksdb:/var/lib/headgate/claims"],
+        ),
+    ] = None
+    window: Annotated[
+        str, Meta(description="How much later than its original a copy is still a duplicate: 12h, 7d.")
+    ] = "7d"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown kind of store, a text that is no duration, and a window of nothing."""
+        if self.store is not None and not _DEDUP_URI.fullmatch(self.store):
+            raise ValueError(f"Expected {DEDUP_URIS}")
+        if duration_us(self.window) <= 0:
+            raise ValueError("Expected a window longer than 0s")
+
+    @property
+    def window_us(self) -> int:
+        """`window` in microseconds."""
+        return duration_us(self.window)
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A rule of your own: an event that fails `check` is rejected as `rule:<name>`."""
+
+    name: Annotated[
+        str, Meta(pattern=IDENTIFIER, description="Letters, digits and underscores; ends up in `reason`.")
+    ]
+    check: Annotated[str, Meta(min_length=1, description="SQL predicate that a good event fulfils.")]
+    when: Annotated[
+        NonEmpty | None, Meta(description="SQL predicate: which events are checked; by default all.")
+    ] = None
+
+
+class Standby(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a consumer does that finds another one at work on its shard."""
+
+    enabled: Annotated[bool, Meta(description="Wait and take over; false: exit 1.")] = True
+    takeover_seconds: Annotated[
+        float, Meta(gt=0, le=86_400, description="Seconds without progress after which it takes over.")
+    ] = 30.0
+
+
+class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Log lines on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least level that is written.")
+    ] = "info"
+    format: Annotated[Literal["text", "json"], Meta(description="text for people, json for machines.")] = (
+        "text"
+    )
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All settings."""
+
+    lake: Lake = Lake()
+    source: Source = Source()
+    batch: Batch = Batch()
+    envelope: Envelope = Envelope()
+    validate: Validate = Validate()
+    dedup: Dedup = Dedup()
+    standby: Standby = Standby()
+    log: Log = Log()
+    rules: tuple[Rule, ...] = ()
+
+
+#: The sections with one value a key, in the order in which they are shown; `[[rules]]` is apart.
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "lake": Lake,
+    "source": Source,
+    "batch": Batch,
+    "envelope": Envelope,
+    "validate": Validate,
+    "dedup": Dedup,
+    "standby": Standby,
+    "log": Log,
+}
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting as the specification knows it.
+
+    Attributes:
+        name: `section.key`.
+        default: its default, None where it has none.
+        description: one sentence.
+        allowed: the words or the range that it may take, empty where there is no limit.
+        example: a value to show where the default is None.
+    """
+
+    name: str
+    default: object
+    description: str
+    allowed: str
+    example: object
+
+
+def keys(section: str) -> list[Key]:
+    """List the settings of a section, in the order of the specification."""
+    schema = msgspec.json.schema(SECTIONS[section])["$defs"][SECTIONS[section].__name__]
+    return [
+        Key(
+            name=f"{section}.{name}",
+            default=field.get("default"),
+            description=field["description"],
+            allowed=_allowed(field),
+            example=next(iter(field.get("examples", ())), None),
+        )
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _allowed(field: dict[str, object]) -> str:
+    if isinstance(words := field.get("enum"), list):
+        return " | ".join(words)
+    limits = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<="}
+    return ", ".join(f"{sign} {field[limit]:,}" for limit, sign in limits.items() if limit in field)

@@ -1,0 +1,174 @@
+"""One consumer's life on one lake: wait for the lease, attempt the flow, stand by when another one works.
+
+Law: with an embedded claim store nothing is opened, claimed or written before the lease is held. A consumer whose
+shard was moved by another one throws its work away; it tries again when the ledger stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from typing import Protocol
+
+from headgate.errors import CommitConflict, PermanentError
+from headgate.pipeline import Pipeline
+from headgate.ports import ClaimStore, Clock, Lake, LedgerState, Source, Telemetry
+from headgate.records import Receipt
+from headgate.recover import abandoned_shards, bring_in_step
+from headgate.telemetry.facts import Noticed, StoodBy
+
+POLL_SECONDS = 0.5  # between two looks at a ledger or lease that another one holds
+
+
+class Lease(Protocol):
+    """Held by the one process that may use an embedded claim store."""
+
+    def try_acquire(self) -> bool:
+        """True once this process holds it."""
+        ...
+
+    def holder(self) -> object | None:
+        """Who holds it, for people."""
+        ...
+
+    def release(self) -> None:
+        """Let go."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a consumer is made of; the openers are called anew for every attempt.
+
+    Attributes:
+        lake: opened once.
+        lease: None where the claim store is shared.
+        open_claims: after the lease is held.
+        source: told anew for every attempt where to resume.
+        pipeline: makes the flow of one attempt.
+    """
+
+    lake: Lake
+    lease: Lease | None
+    open_claims: Callable[[], ClaimStore]
+    source: Source
+    pipeline: Callable[[Source, ClaimStore], Pipeline]
+    started: Callable[[Source, ClaimStore, LedgerState], object]
+
+
+class Consumer:
+    """Runs the flow until the source is drained or `stop` says so."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+        standby: bool,
+        takeover_seconds: float,
+        stop: Callable[[], bool],
+    ) -> None:
+        """Put together; nothing is opened yet.
+
+        Args:
+            parts: see Parts.
+            clock: time and waiting.
+            telemetry: takes facts.
+            standby: wait while another consumer works; False raises PermanentError instead.
+            takeover_seconds: how long the ledger must stand still after this consumer was fenced.
+            stop: True when the process shall drain and end.
+        """
+        self._parts, self._clock, self._telemetry = parts, clock, telemetry
+        self._standby, self._takeover_seconds, self._stop = standby, takeover_seconds, stop
+
+    def lag(self) -> Mapping[str, float]:
+        """What waits unread; see `ports.Source`."""
+        return self._parts.source.lag()
+
+    def run(self) -> Iterator[Receipt]:
+        """Receipts of all batches that this consumer committed.
+
+        Raises:
+            PermanentError: a human is needed, or another consumer works and `standby` is off.
+        """
+        with closing(self._parts.source), self._lease_held():
+            while not self._stop():
+                try:
+                    yield from self._attempt()
+                except CommitConflict as conflict:
+                    self._stand_by(str(conflict))
+                else:
+                    return
+
+    def _attempt(self) -> Iterator[Receipt]:
+        parts = self._parts
+        state = parts.lake.refresh()
+        parts.lake.publish()
+        source = parts.source
+        with closing(parts.open_claims()) as claims:
+            state = bring_in_step(claims, parts.lake, state, self._telemetry)
+            state = abandoned_shards(source, parts.lake, state)
+            source.resume({s: kept for s, kept in state.shards.items() if s.source == source.name})
+            self._telemetry.emit(parts.started(source, claims, state))
+            with closing(parts.pipeline(source, claims).run(state, self._stop)) as receipts:
+                yield from receipts
+
+    def _lease_held(self) -> AbstractContextManager[object]:
+        lease = self._parts.lease
+        return _Held(lease, self._wait_for) if lease is not None else _Nothing()
+
+    def _wait_for(self, lease: Lease) -> bool:
+        is_told = False
+        while not lease.try_acquire():
+            reason = f"the lake is in use by {lease.holder() or 'another process'}"
+            if not self._standby:
+                raise PermanentError(f"{reason}; stop it, or leave out --no-standby to wait for it")
+            if not is_told:
+                self._telemetry.emit(StoodBy(reason=f"{reason}; waiting for it to end"))
+                is_told = True
+            if self._stop():
+                return False
+            self._clock.sleep(POLL_SECONDS)
+        if is_told:
+            self._telemetry.emit(Noticed(what="the lake is free; taking over"))
+        return True
+
+    def _stand_by(self, reason: str) -> None:
+        """Wait until the ledger stood still long enough."""
+        if not self._standby:
+            raise PermanentError(f"{reason}; another consumer works on this lake (--no-standby)")
+        self._telemetry.emit(StoodBy(reason=reason))
+        number = self._parts.lake.refresh().number
+        since = self._clock.monotonic()
+        while self._clock.monotonic() - since < self._takeover_seconds and not self._stop():
+            self._clock.sleep(POLL_SECONDS)
+            latest = self._parts.lake.refresh().number
+            if latest != number:
+                number, since = latest, self._clock.monotonic()
+
+
+class _Held:
+    """The lease while it is held."""
+
+    def __init__(self, lease: Lease, wait_for: Callable[[Lease], bool]) -> None:
+        self._lease, self._wait_for = lease, wait_for
+
+    def __enter__(self) -> object:
+        self._is_held = self._wait_for(self._lease)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_held:
+            self._lease.release()
+
+
+class _Nothing:
+    """No lease is needed: the claim store is shared."""
+
+    def __enter__(self) -> object:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass

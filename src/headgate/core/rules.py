@@ -1,0 +1,102 @@
+"""User rules: SQL predicates over the columns of an event. Pure, but for DuckDB's own memory.
+
+An event breaks a rule where `when` is true (or not given) and `check` is not true: null, or an expression that
+fails on this event, is not true either. The first broken rule, in the order of the configuration, is the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from headgate.core.reasons import RULE_PREFIX
+from headgate.errors import ConfigError
+
+#: What a rule sees of an event; `payload` is its JSON text (`payload->>'amount'`).
+RULE_COLUMNS = pa.schema(
+    [
+        pa.field("event_uuid", pa.string()),
+        pa.field("event_name", pa.string()),
+        pa.field("event_type", pa.string()),
+        pa.field("event_subtype", pa.string()),
+        pa.field("created_at", pa.float64()),
+        pa.field("created_datetime", pa.timestamp("us", tz="UTC")),
+        pa.field("created_date", pa.date32()),
+        pa.field("payload", pa.string()),
+        pa.field("arrived_at", pa.timestamp("us", tz="UTC")),
+        pa.field("source", pa.string()),
+        pa.field("shard", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A named predicate.
+
+    Attributes:
+        name: letters, digits and `_`; the reject reason is `rule:<name>`.
+        check: SQL predicate that an event must satisfy.
+        when: SQL predicate that says which events the rule is for; None for all.
+    """
+
+    name: str
+    check: str
+    when: str | None = None
+
+    def broken(self) -> str:
+        """The SQL expression that is true where the rule is broken."""
+        check = f"NOT coalesce(TRY(({self.check}\n)), false)"
+        return check if self.when is None else f"coalesce(TRY(({self.when}\n)), false) AND {check}"
+
+
+class Rules:
+    """The rules of a configuration, compiled once and tried on an empty table."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        """Compile the rules.
+
+        Raises:
+            ConfigError: a predicate is no SQL, or names a column that an event does not have.
+        """
+        self._rules = list(rules)
+        self._connection = duckdb.connect(
+            config={"enable_external_access": "false", "autoload_known_extensions": "false", "threads": "1"}
+        )
+        self._connection.execute("SET TimeZone = 'UTC'; SET lock_configuration = true")
+        for rule in self._rules:
+            try:
+                self._broken(RULE_COLUMNS.empty_table(), [rule])
+            except duckdb.Error as error:
+                first = str(error).splitlines()[0]
+                raise ConfigError(f"[[rules]] {rule.name}: {first}; see `headgate init` for an example") from None
+
+    def __bool__(self) -> bool:
+        """True where there are rules."""
+        return bool(self._rules)
+
+    def broken(self, events: pa.Table) -> pa.Array:
+        """The reason for each event that breaks a rule.
+
+        Args:
+            events: RULE_COLUMNS (n).
+
+        Returns:
+            (n) string: `rule:<name>`, null where every rule holds.
+        """
+        return self._broken(events, self._rules)
+
+    def _broken(self, events: pa.Table, rules: Sequence[Rule]) -> pa.Array:
+        cases = " ".join(f"WHEN {r.broken()} THEN '{RULE_PREFIX}{r.name}'" for r in rules)
+        self._connection.register("events", events)
+        try:
+            # DuckDB keeps the order of rows (preserve_insertion_order, on by default).
+            query = f"SELECT CASE {cases} END AS reason FROM events"  # noqa: S608 - the user's own predicates
+            table = self._connection.sql(query).to_arrow_table()
+        finally:
+            self._connection.unregister("events")
+        column = table["reason"].cast(pa.string()).combine_chunks()
+        return column if isinstance(column, pa.Array) else pa.concat_arrays(column.chunks)

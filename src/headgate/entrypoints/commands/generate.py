@@ -1,0 +1,158 @@
+"""`headgate generate`: realistic events into a file or standard output, and the truth about them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import click
+import zstandard
+
+from headgate.entrypoints.cli import common_options
+from headgate.entrypoints.output import number, print_json, progress, seconds, size
+from headgate.errors import ConfigError, PermanentError
+from headgate.testing.generator import DEFAULT_RATE, EventSpec, Truth, generate
+
+SHARE = click.FloatRange(0, 1)
+
+
+class Writer(Protocol):
+    """Where the lines go."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take some bytes."""
+        ...
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  headgate generate --events 1000000 --out events.jsonl --truth truth.json
+  headgate generate --events 50000 --out events.jsonl.zst --rate 5000 --duplicates 0.2
+  headgate generate --events 100 --out - | head -3
+"""
+)
+@click.option(
+    "--events", type=click.IntRange(0), required=True, help="Lines in all, copies and rubbish included."
+)
+@click.option("--out", required=True, help="File (.gz and .zst are compressed), or - for standard output.")
+@click.option("--rate", type=float, help="Events per second of event time.  [default: 1,000,000 an hour]")
+@click.option(
+    "--types", type=click.IntRange(1), default=100, show_default=True, help="Number of event types."
+)
+@click.option("--duplicates", type=SHARE, default=0.05, show_default=True, help="Share of repeated events.")
+@click.option(
+    "--invalid", type=SHARE, default=0.01, show_default=True, help="Share of lines that are rejected."
+)
+@click.option(
+    "--late", type=SHARE, default=0.02, show_default=True, help="Share created up to 3 days before."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other events."
+)
+@click.option("--start", help="ISO 8601 time of the first event.  [default: so that the last one is now]")
+@click.option(
+    "--truth", "truth_path", type=click.Path(path_type=Path), help="Write the expected counts, as JSON."
+)
+@common_options
+def command(out: str, start: str | None, truth_path: Path | None, as_json: bool, **options: Any) -> None:
+    """Make realistic events, with duplicates and rubbish among them.
+
+    The same options with the same --start give the same bytes, and more --events only add to them.
+    """
+    options["rate"] = DEFAULT_RATE if options["rate"] is None else options["rate"]
+    spec = EventSpec(**options, start_ms=_start_ms(start, options["events"], options["rate"]))
+    target, truth_target = _file(out), _file(str(truth_path)) if truth_path else None
+    truth, began = Truth(), time.perf_counter()
+    with _opened(target) as file, progress("generate", spec.events, is_shown=target is not None) as bar:
+        for block in generate(spec, truth):
+            file.write(block)
+            bar.advance(block.count(b"\n"))
+    result = {"out": out, "spec": asdict(spec), **truth.to_dict()}
+    if truth_target:
+        with _opened(truth_target) as file:
+            file.write(json.dumps(result, indent=2).encode() + b"\n")
+    if as_json:
+        print_json(result, err=target is None)
+        return
+    taken = time.perf_counter() - began
+    click.echo(
+        f"{number(truth.received)} lines, {size(truth.payload_bytes + truth.received)} in {seconds(taken)}: "
+        f"{number(truth.accepted)} events of {len(truth.accepted_by_type)} types, "
+        f"{number(truth.duplicates)} duplicates ({number(truth.conflicts)} with other bytes), "
+        f"{number(truth.rejected)} to be rejected",
+        err=target is None,
+    )
+
+
+def _start_ms(start: str | None, events: int, rate: float) -> int:
+    """Unix milliseconds of the first line; by default such that the last one is created now."""
+    if start is None:
+        duration_seconds = events / rate if rate > 0 else 0  # EventSpec refuses the rate
+        return (math.floor(time.time() - duration_seconds) - 1) * 1000
+    try:
+        moment = datetime.fromisoformat(start)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ConfigError(f"--start {start!r}: expected a time with an offset such as 2026-11-20T00:00:00Z")
+    return round(moment.timestamp() * 1000)
+
+
+def _file(out: str) -> Path | None:
+    """The file that is meant, None for standard output; refuses what cannot be written."""
+    if out == "-":
+        return None
+    path = Path(out)
+    if "://" in out:
+        raise ConfigError(
+            f"{out}: not supported here; write to a file (.gz, .zst or plain), or - for standard output"
+        )
+    if path.is_dir():
+        raise ConfigError(
+            f"{out}: is a folder; name a file in it (.gz, .zst or plain), or - for standard output"
+        )
+    if not path.parent.is_dir():
+        raise ConfigError(f"{out}: the folder {path.parent} does not exist; make it first")
+    return path
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[Writer]:
+    """A file that appears under its name once it is whole; or standard output."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as raw, _compressed(path, raw) as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise PermanentError(
+            f"{path}: cannot be written: {error.strerror}; free space or choose another place"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _compressed(path: Path, raw: IO[bytes]) -> Iterator[Writer]:
+    if path.suffix == ".gz":
+        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=3, mtime=0) as file:
+            yield file
+    elif path.suffix == ".zst":
+        with zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False) as writer:
+            yield writer
+    else:
+        yield raw

@@ -1,0 +1,254 @@
+"""`TableLake`: the Lake port over one storage, for the formats delta, parquet and json."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol
+
+import msgspec
+import pyarrow as pa
+
+from headgate import __version__
+from headgate.core.schema import TIMESTAMP
+from headgate.errors import TransientError
+from headgate.lake.committed import committed_ids
+from headgate.lake.delta import DeltaTables
+from headgate.lake.entry import Entry, abandoned_of, files_of, ranges_of
+from headgate.lake.layout import LAYOUT, Format, LakeFormat, settle_format
+from headgate.lake.ledger import Ledger
+from headgate.lake.plain import PlainTables, marker_path
+from headgate.lake.stage import JsonStyle, Stager
+from headgate.lake.storage import Storage, open_storage
+from headgate.ports import CommittedIds, LedgerState
+from headgate.records import Counts, Receipt, Shard, Staged, Verdicts
+
+PUBLISHED_PATH = "_headgate/published.json"
+_PUBLISH_AT_ONCE = 100  # entries held in memory while a lagging lake is published
+
+
+class _Published(msgspec.Struct):
+    """A hint: every entry up to this number is published. Truth may be ahead of it, never behind."""
+
+    number: int
+
+
+class Tables(Protocol):
+    """How a table format makes rows visible."""
+
+    def create(self) -> None:
+        """Make what must exist before the first commit. Safe to race."""
+        ...
+
+    def publish(self, entries: list[Entry]) -> None:
+        """Show the rows of the entries, in order. Safe to repeat and to race."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LakeOptions:
+    """Settings of a writer.
+
+    Attributes:
+        max_event_types: how many event types the lake may hold.
+        config_digest: digest of the effective configuration, kept with each entry.
+        json_style: how `--format json` writes.
+        stage_threads: threads that encode and sync files.
+        writer: added to host, pid and version in each entry.
+    """
+
+    max_event_types: int = 1_000
+    config_digest: str = ""
+    json_style: JsonStyle = field(default_factory=JsonStyle)
+    stage_threads: int = 2
+    writer: Mapping[str, str] = field(default_factory=dict)
+
+
+class TableLake:
+    """A lake on one storage. `stage`, `commit` and `publish` may each be called by a thread of its own."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        about: LakeFormat,
+        options: LakeOptions,
+        *,
+        now_us: Callable[[], int],
+        new_id: Callable[[], str],
+    ) -> None:
+        """Open a lake whose format is settled; see `open_or_create`."""
+        self.storage = storage
+        self.about = about
+        self._options = options
+        self._now_us = now_us
+        self._new_id = new_id
+        self._ledger = Ledger(storage, max_event_types=options.max_event_types)
+        self._tables: Tables = DeltaTables(storage, now_us) if about.format == "delta" else PlainTables(storage)
+        self._stager = Stager(storage, about.format, options.json_style, options.stage_threads)
+        self._unpublished: dict[int, Entry] = {}
+        self._published: int | None = None
+        self._ledger_lock = threading.Lock()
+        self._publish_lock = threading.Lock()
+
+    def refresh(self) -> LedgerState:
+        """Read the ledger to its end."""
+        with self._ledger_lock:
+            return self._ledger.refresh()
+
+    def stage(self, verdicts: Verdicts) -> Staged:
+        """Write the files of all four tables; `quality` gets its entry id and time here."""
+        entry_id = self._new_id()
+        quality = verdicts.quality
+        stamped = {
+            "entry_id": pa.array([entry_id] * quality.num_rows, pa.string()),
+            "staged_at": pa.array([self._now_us()] * quality.num_rows, pa.int64()).cast(TIMESTAMP),
+        }
+        for name, column in stamped.items():
+            quality = quality.set_column(quality.schema.get_field_index(name), quality.schema.field(name), column)
+        if self.about.format != "delta":
+            self.storage.put(marker_path(entry_id), b"")
+        try:
+            files = self._stager.write(entry_id, {**verdicts.tables, "quality": quality})
+        except TransientError:
+            self.storage.delete(marker_path(entry_id))
+            raise
+        return Staged(entry_id=entry_id, files=files, verdicts=verdicts)
+
+    def discard(self, staged: Staged) -> None:
+        """Delete the files of a batch that certainly was not committed."""
+        for file in staged.files:
+            self.storage.delete(file.path)
+        self.storage.delete(marker_path(staged.entry_id))
+
+    def commit(self, staged: Staged) -> Receipt:
+        """Write the ledger entry of a staged batch; see ports.Lake for what is raised and what it means."""
+        verdicts = staged.verdicts
+        entry = self._entry(
+            staged.entry_id,
+            "batch",
+            generation=verdicts.generation,
+            ranges=ranges_of(verdicts.ranges, verdicts.shard_counts),
+            counts=sum(verdicts.shard_counts, Counts()),
+            new_types=list(verdicts.new_types),
+            warnings=dict(verdicts.warnings),
+            files=files_of(staged.files),
+        )
+        with self._ledger_lock:
+            entry = self._ledger.append(entry)
+            self._unpublished[entry.number] = entry
+        return entry.receipt()
+
+    def note(self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None) -> int:
+        """Write an entry without files. Its number is the proof."""
+        entry = self._entry(
+            self._new_id(), "note", generation=generation, abandoned=abandoned_of(abandoned or {})
+        )
+        with self._ledger_lock:
+            return self._ledger.append(entry).number
+
+    def publish(self) -> int:
+        """Show the rows of all entries that are not yet published, in order."""
+        with self._publish_lock:
+            last = self.refresh().number
+            if self._published is None:
+                self._published = published_number(self.storage)
+            while self._published < last:
+                upto = min(last, self._published + _PUBLISH_AT_ONCE)
+                self._tables.publish([self._take_entry(n) for n in range(self._published + 1, upto + 1)])
+                self.storage.put(PUBLISHED_PATH, msgspec.json.encode(_Published(upto)))
+                for number in range(self._published + 1, upto + 1):
+                    self._unpublished.pop(number, None)
+                self._published = upto
+            return self._published
+
+    def claims_since(self, number: int, since_us: int | None) -> Iterator[tuple[int, CommittedIds]]:
+        """Ids and positions of accepted events in later entries, at most 100,000 at a time.
+
+        With `--format json` the payload is rebuilt from the line: the same fields, not the same white space.
+        """
+        for n in range(number + 1, self.refresh().number + 1):
+            for ids in committed_ids(self.storage, self._ledger.entry(n), since_us):
+                yield n, ids
+
+    def close(self) -> None:
+        """End the threads. May be called twice."""
+        self._stager.close()
+
+    def _take_entry(self, number: int) -> Entry:
+        return self._unpublished.get(number) or self._ledger.entry(number)
+
+    def _entry(self, entry_id: str, kind: Literal["batch", "note"], **content: Any) -> Entry:
+        now_us = self._now_us()
+        return Entry(
+            number=0,
+            entry_id=entry_id,
+            kind=kind,
+            committed_us=now_us,
+            committed_at=(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now_us)).isoformat(),
+            writer={"host": socket.gethostname(), "pid": os.getpid(), "version": __version__, **self._options.writer},
+            config=self._options.config_digest,
+            **content,
+        )
+
+
+def published_number(storage: Storage) -> int:
+    """The number up to which all entries are known to be published; 0 where nothing is known."""
+    content = storage.get(PUBLISHED_PATH)
+    try:
+        return 0 if content is None else msgspec.json.decode(content, type=_Published).number
+    except msgspec.DecodeError:
+        return 0  # only a hint: publishing looks at every entry then
+
+
+def open_or_create(
+    path: str,
+    table_format: Format | None,
+    options: LakeOptions,
+    *,
+    now_us: Callable[[], int],
+    new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+) -> TableLake:
+    """Open the lake at a path, or make one there.
+
+    Args:
+        path: a local folder.
+        table_format: None for whatever the lake is; delta where there is none yet.
+        options: settings of this writer.
+        now_us: wall clock in microseconds since 1970 UTC.
+        new_id: makes the names of commits and lakes; never the same twice.
+
+    Raises:
+        ConfigError: the lake has another format.
+        LakeTooNewError: a newer Headgate wrote it.
+        PermanentError: the layout is older; `headgate upgrade` brings it up to date.
+        TransientError: the storage did not answer.
+    """
+    return open_lake(open_storage(path), table_format, options, now_us=now_us, new_id=new_id)
+
+
+def open_lake(
+    storage: Storage,
+    table_format: Format | None,
+    options: LakeOptions,
+    *,
+    now_us: Callable[[], int],
+    new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+) -> TableLake:
+    """Like `open_or_create`, on a storage."""
+    created = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now_us())
+    wanted = LakeFormat(
+        layout=LAYOUT,
+        format=table_format or "delta",
+        lake_id=new_id(),
+        created=created.isoformat(),
+        headgate_version=__version__,
+    )
+    about = settle_format(storage, wanted, is_explicit=table_format is not None)
+    lake = TableLake(storage, about, options, now_us=now_us, new_id=new_id)
+    lake._tables.create()
+    return lake

@@ -1,0 +1,234 @@
+"""The ledger: one entry a commit, numbered without gaps, each written by put-if-absent. The entry is the commit.
+
+Law: an entry is never changed; what it says was decided when its name appeared. Every 1,000 entries a snapshot of
+the folded state is written, so that opening reads only what came after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from headgate.errors import CommitConflict, CommitUnknown, PermanentError, TransientError
+from headgate.lake.entry import (
+    LEDGER,
+    Abandoned,
+    Entry,
+    Head,
+    Range,
+    abandoned_of,
+    decode_entry,
+    decode_head,
+    encode,
+    entry_path,
+)
+from headgate.lake.storage import Storage
+from headgate.ports import LedgerState
+from headgate.records import Counts, Shard, ShardState
+
+SNAPSHOT_EVERY = 1_000  # entries; design page
+_REMEMBERED = 10_000  # own and foreign entry ids kept to recognise an answer that was lost
+_SNAPSHOT = f"{LEDGER}snapshot-"
+
+
+class _Snapshot(msgspec.Struct, kw_only=True):
+    """The folded state as it is written."""
+
+    number: int
+    ranges: list[Range]
+    closed: list[Abandoned]
+    event_types: list[str]
+    generation: str | None
+    abandoned: list[Abandoned]
+    counts: Counts
+    committed_us: int
+    writer: dict[str, Any]
+
+
+class Ledger:
+    """Reads and extends the ledger of one lake. One instance belongs to one thread at a time."""
+
+    def __init__(self, storage: Storage, *, max_event_types: int, snapshot_every: int = SNAPSHOT_EVERY) -> None:
+        """Keep the storage; nothing is read before the first `refresh`."""
+        self._storage = storage
+        self._max_event_types = max_event_types
+        self._snapshot_every = snapshot_every
+        self._state: LedgerState | None = None
+        self._ids: OrderedDict[str, int] = OrderedDict()
+
+    def refresh(self) -> LedgerState:
+        """Read what was written since the last call.
+
+        Raises:
+            TransientError: the storage did not answer.
+            PermanentError: an entry cannot be read.
+        """
+        state = self._state or self._newest_snapshot()
+        heads: list[Head] = []
+        while (content := self._storage.get(entry_path(state.number + len(heads) + 1))) is not None:
+            heads.append(_read(decode_head, content, state.number + len(heads) + 1))
+        self._state = self._fold(state, heads)
+        return self._state
+
+    def entry(self, number: int) -> Entry:
+        """The whole entry of a number that is known to exist."""
+        content = self._storage.get(entry_path(number))
+        if content is None:
+            raise PermanentError(f"{entry_path(number)} is missing in {self._storage.root}: restore it from a backup")
+        return _read(decode_entry, content, number)
+
+    def append(self, entry: Entry) -> Entry:
+        """Write the entry under the next free number, checking before each try that it still holds.
+
+        Raises:
+            CommitConflict: a shard's position, the generation or the types moved. It was not written.
+            CommitUnknown: no answer, and the ledger could not be read either.
+            TransientError: certainly not written; calling again with the same entry id is safe.
+        """
+        while True:
+            state = self.refresh()
+            if (known := self._ids.get(entry.entry_id)) is not None:
+                return msgspec.structs.replace(entry, number=known)
+            self._check(state, entry)
+            entry = msgspec.structs.replace(entry, number=state.number + 1)
+            if self._put(entry):
+                self._state = self._fold(state, [entry])
+                self._keep_snapshot(self._state)
+                return entry
+
+    def _put(self, entry: Entry) -> bool:
+        """Write it; False where the number was taken, by us in an earlier try or by somebody else."""
+        path = entry_path(entry.number)
+        try:
+            return self._storage.put_if_absent(path, encode(entry))
+        except TransientError as error:
+            try:
+                content = self._storage.get(path)
+            except TransientError as second:
+                raise CommitUnknown(f"{path}: no answer to the commit, and none to the question: {second}") from error
+            if content is None:
+                raise
+            return False
+
+    def _check(self, state: LedgerState, entry: Entry) -> None:
+        for moved in entry.ranges:
+            known = state.shards.get(Shard(moved.source, moved.shard), ShardState())
+            where = f"shard {moved.shard!r} of {moved.source!r}"
+            if known.position != moved.start:
+                raise CommitConflict(
+                    f"{where} stands at {known.position}, not at {moved.start}: another consumer moved it"
+                )
+            if known.closed:
+                raise CommitConflict(f"{where} was abandoned after {known.position}: its records are read by nobody")
+        for left in entry.abandoned:
+            known = state.shards.get(Shard(left.source, left.shard), ShardState())
+            if known.position != left.position:
+                raise CommitConflict(
+                    f"shard {left.shard!r} of {left.source!r} stands at {known.position}, not at {left.position}: "
+                    "somebody reads it, so that it is not abandoned"
+                )
+        if entry.kind == "batch" and entry.generation != state.generation and state.generation is not None:
+            raise CommitConflict(
+                f"the claims are of generation {entry.generation}, the ledger is at {state.generation}: claim again"
+            )
+        types = set(state.event_types).union(entry.new_types)
+        if entry.new_types and len(types) > self._max_event_types:
+            raise CommitConflict(
+                f"the lake would hold {len(types)} event types, {self._max_event_types} are allowed: judge again"
+            )
+
+    def _fold(self, state: LedgerState, heads: Sequence[Head]) -> LedgerState:
+        """The state after more entries; their ids are remembered."""
+        for head in heads:
+            self._ids[head.entry_id] = head.number
+        while len(self._ids) > _REMEMBERED:
+            self._ids.popitem(last=False)
+        return fold(state, heads) if heads else state
+
+    def _keep_snapshot(self, state: LedgerState) -> None:
+        """Write the folded state where it is due; it saves time only, so that a failure is no matter."""
+        if state.number % self._snapshot_every == 0:
+            with contextlib.suppress(TransientError):
+                self._storage.put_if_absent(f"{_SNAPSHOT}{state.number:020d}.json", encode(_snapshot(state)))
+
+    def _newest_snapshot(self) -> LedgerState:
+        newest = max(self._storage.list(_SNAPSHOT), default=None)
+        content = self._storage.get(newest) if newest else None
+        return LedgerState() if content is None else _restored(msgspec.json.decode(content, type=_Snapshot))
+
+
+def fold(state: LedgerState, heads: Sequence[Head]) -> LedgerState:
+    """The state after more entries, in order. Pure."""
+    shards, abandoned = dict(state.shards), dict(state.abandoned)
+    types = dict.fromkeys(state.event_types)
+    counts, generation = state.counts, state.generation
+    for head in heads:
+        for moved in head.ranges:
+            shards[Shard(moved.source, moved.shard)] = ShardState(position=moved.end, meta=moved.meta)
+        for left in head.abandoned:
+            shard = Shard(left.source, left.shard)
+            abandoned[shard] = left.position
+            shards[shard] = replace(shards.get(shard, ShardState()), closed=True)
+        types.update(dict.fromkeys(head.new_types))
+        counts += head.counts
+        generation = head.generation or generation
+    return LedgerState(
+        number=heads[-1].number,
+        shards=shards,
+        event_types=tuple(types),
+        generation=generation,
+        abandoned=abandoned,
+        counts=counts,
+        committed_us=heads[-1].committed_us,
+        writer=heads[-1].writer,
+    )
+
+
+_Read = TypeVar("_Read")
+
+
+def _read(decode: Callable[[bytes], _Read], content: bytes, number: int) -> _Read:
+    try:
+        return decode(content)
+    except msgspec.DecodeError as error:
+        raise PermanentError(f"{entry_path(number)} cannot be read ({error}): restore it from a backup") from error
+
+
+def _snapshot(state: LedgerState) -> _Snapshot:
+    return _Snapshot(
+        number=state.number,
+        ranges=[
+            Range(shard.source, shard.name, known.position, meta=dict(known.meta))
+            for shard, known in state.shards.items()
+            if known.position is not None
+        ],
+        closed=abandoned_of({shard: known.position for shard, known in state.shards.items() if known.closed}),
+        event_types=list(state.event_types),
+        generation=state.generation,
+        abandoned=abandoned_of(state.abandoned),
+        counts=state.counts,
+        committed_us=state.committed_us,
+        writer=dict(state.writer),
+    )
+
+
+def _restored(snapshot: _Snapshot) -> LedgerState:
+    shards = {Shard(r.source, r.shard): ShardState(position=r.end, meta=r.meta) for r in snapshot.ranges}
+    for left in snapshot.closed:
+        shard = Shard(left.source, left.shard)
+        shards[shard] = replace(shards.get(shard, ShardState()), closed=True)
+    return LedgerState(
+        number=snapshot.number,
+        shards=shards,
+        event_types=snapshot.event_types,
+        generation=snapshot.generation,
+        abandoned={Shard(a.source, a.shard): a.position for a in snapshot.abandoned},
+        counts=snapshot.counts,
+        committed_us=snapshot.committed_us,
+        writer=snapshot.writer,
+    )

@@ -1,0 +1,56 @@
+"""Publication in Hive-style folders: staged files are renamed into place, entry by entry.
+
+Law: each staged batch has a marker, written before its files and deleted after all of them were renamed. No marker:
+the entry was published once, and whatever happened to its files later (compaction, a human) is not undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headgate.errors import PermanentError
+from headgate.lake.entry import Entry
+from headgate.lake.storage import Storage
+
+STAGING = "_headgate/staging/"
+
+
+class PlainTables:
+    """The four tables of a lake as folders of Parquet or JSON files. Safe where several publish at once."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Keep the storage."""
+        self._storage = storage
+
+    def create(self) -> None:
+        """Nothing to make: folders appear with their first file."""
+
+    def publish(self, entries: Sequence[Entry]) -> None:
+        """Show the rows of the entries, in order; a file already in place is left alone.
+
+        Raises:
+            TransientError: the storage did not answer; calling again is safe.
+            PermanentError: a staged file that was committed is gone.
+        """
+        for entry in entries:
+            marker = marker_path(entry.entry_id)
+            if not entry.files or not self._storage.exists(marker):
+                continue
+            for file in entry.files:
+                if not self._storage.rename(file.path, file.published) and not self._storage.exists(file.published):
+                    self._check_gone(marker, file.path, file.published)
+            self._storage.sync_folders([file.published for file in entry.files])
+            self._storage.delete(marker)
+
+    def _check_gone(self, marker: str, path: str, target: str) -> None:
+        """Both names are gone: fine only where another publisher has finished this entry meanwhile."""
+        if self._storage.exists(marker):
+            raise PermanentError(
+                f"{path} was committed and is gone, and so is {target}: restore either from a backup, or delete "
+                f"{marker} in {self._storage.root} to accept the loss (`headgate verify` then names it)"
+            )
+
+
+def marker_path(entry_id: str) -> str:
+    """Lies there from before the first file is staged until the last one is published."""
+    return f"{STAGING}{entry_id}/unpublished"

@@ -1,0 +1,124 @@
+"""Before the first claim: the claim store and the ledger brought in step.
+
+Law: when `bring_in_step` returns, the store holds a claim for every accepted event of the ledger whose window is
+still open, an embedded store holds no other claims, and the ledger names the store's generation. Only then may the
+store answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headgate.core.keys import fingerprints, keys_of
+from headgate.ports import ClaimStore, CommittedIds, Lake, LedgerState, Source, Telemetry
+from headgate.records import NO_SUB, OWNER, SEQUENCE_BYTES, Claims, Shard
+from headgate.telemetry.facts import ClaimsRebuilt
+
+
+def bring_in_step(claims: ClaimStore, lake: Lake, state: LedgerState, telemetry: Telemetry) -> LedgerState:
+    """Fill the store with what it misses, withdraw what never was committed, enter a new generation.
+
+    Args:
+        claims: the store; under the lake's lease where it is embedded.
+        lake: whose ledger decides.
+        state: the ledger's end.
+        telemetry: told of rebuilds.
+
+    Returns:
+        The ledger's end, after an entry for a new generation if there was need of one.
+    """
+    is_new = claims.generation != state.generation
+    start = 0 if is_new else claims.seen
+    loaded = 0
+    if start < state.number:
+        loaded = sum(load_claims(claims, lake, start))
+    positions = {shard: s.position for shard, s in state.shards.items()}
+    withdrawn = claims.withdraw(positions)
+    claims.mark_seen(state.number, positions)
+    claims.sync()
+    if loaded or withdrawn:
+        telemetry.emit(
+            ClaimsRebuilt(claims=loaded, from_number=start, to_number=state.number, withdrawn=withdrawn)
+        )
+    if is_new:
+        lake.note(generation=claims.generation)
+        state = lake.refresh()
+        claims.mark_seen(state.number, {})
+    return state
+
+
+def load_claims(claims: ClaimStore, lake: Lake, after: int) -> Iterator[int]:
+    """Enter the owners of all accepted events after a ledger number; gives the number of claims as it goes."""
+    for _, ids in lake.claims_since(after, None):
+        entered = claims_from_rows(ids, claims)
+        claims.load(entered)
+        yield len(entered)
+
+
+def claims_from_rows(ids: CommittedIds, claims: ClaimStore) -> Claims:
+    """The claims that rows of `events` stand for, once an id (a later row over an earlier one)."""
+    table = ids.table
+    if not table.num_rows:
+        return Claims(keys=np.zeros((0, 16), dtype=np.uint8), owners=np.zeros(0, dtype=OWNER))
+    table = table.combine_chunks()
+    owners = np.zeros(table.num_rows, dtype=OWNER)
+    owners["shard"] = _shard_numbers(table, claims)
+    sequences, subs = _positions(table["sequence"])
+    owners["sequence"] = sequences
+    owners["sub"] = subs
+    owners["arrived"] = np.asarray(table["arrived_at"].cast(pa.int64()))
+    owners["fingerprint"] = fingerprints(_one(table["payload"]))
+    keys = keys_of(_one(table["event_uuid"]))
+    # An id stands twice where its window had passed: the later owner counts.
+    _, last = np.unique(keys[::-1].view([("a", "u8"), ("b", "u8")]).ravel(), return_index=True)
+    rows = np.sort(len(keys) - 1 - last)
+    return Claims(keys=keys[rows], owners=owners[rows])
+
+
+def _shard_numbers(table: pa.Table, claims: ClaimStore) -> np.ndarray:
+    names = pc.binary_join_element_wise(table["source"].cast(pa.string()), table["shard"].cast(pa.string()), "\x00")
+    encoded = _one(names).dictionary_encode()
+    numbers = []
+    for name in encoded.dictionary.to_pylist():
+        source, shard = name.split("\x00")
+        numbers.append(claims.shard_number(Shard(source, shard)))
+    return np.array(numbers, dtype=np.uint32)[np.asarray(encoded.indices)]
+
+
+def _positions(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    subs = np.full(len(column), NO_SUB, dtype=np.int32)
+    texts = column
+    inside = np.flatnonzero(np.asarray(pc.match_substring(column, "#")))
+    if len(inside):
+        split = pc.split_pattern(column, "#")
+        texts = pc.list_element(split, 0)
+        subs[inside] = np.asarray(pc.list_element(split.take(pa.array(inside)), 1).cast(pa.int32()))
+    out = np.zeros((len(column), SEQUENCE_BYTES), dtype=np.uint8)
+    if pc.max(pc.binary_length(texts)).as_py() < 19:
+        out[:, -8:] = np.asarray(texts.cast(pa.uint64())).astype(">u8").view(np.uint8).reshape(-1, 8)
+    else:
+        whole = b"".join(int(t).to_bytes(SEQUENCE_BYTES, "big") for t in texts.to_pylist())
+        out = np.frombuffer(whole, dtype=np.uint8).reshape(-1, SEQUENCE_BYTES)
+    return np.ascontiguousarray(out).view(f"V{SEQUENCE_BYTES}").ravel(), subs
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
+
+
+def abandoned_shards(source: Source, lake: Lake, state: LedgerState) -> LedgerState:
+    """Note the shards of this source from which nothing will come any more, so that their open claims are free."""
+    known: dict[Shard, str | None] = {}
+    mine: Mapping = {shard: s for shard, s in state.shards.items() if shard.source == source.name}
+    for shard in source.abandoned(mine):
+        if shard not in state.abandoned:
+            known[shard] = mine[shard].position
+    if not known:
+        return state
+    lake.note(abandoned=known)
+    return lake.refresh()

@@ -105,9 +105,7 @@ def measure(name: str, open_store: Callable[[], ClaimStore], count: int) -> None
     t = time.perf_counter()
     if disk:
         store = open_store()
-        print(
-            f"{name:8} disk {disk / (count + again):.0f} bytes an id, opens in {(time.perf_counter() - t):.1f} s"
-        )
+        print(f"{name:8} {disk / (count + again):.0f} bytes an id, opens in {time.perf_counter() - t:.1f} s")
         store.close()
     print(f"{name:8} peak RSS {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
 

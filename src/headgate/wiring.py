@@ -101,7 +101,7 @@ def open_claims(identity: ClaimsIdentity, lake: TableLake, telemetry: Telemetry)
         return MemoryClaimStore()
     root = Path(lake.storage.root) / STATE_FOLDER / CLAIMS_FOLDER
     path = root if identity.identity == DEFAULT_IDENTITY else Path(identity.identity)
-    store = RocksDbClaimStore(path, lake_id=lake.about.lake_id)
+    store = RocksDbClaimStore(path)
     if store.moved_aside is not None:
         telemetry.emit(
             Noticed(what=f"the claim store {path} was damaged; it lies at {store.moved_aside}, a new one is filled")

@@ -12,17 +12,20 @@ from headgate.core.documents import Outcome, Scanner, documents_in, is_whole, sp
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=12,
+    max_leaves=5,
 )
 BRACKETED = st.dictionaries(st.text(), JSON) | st.lists(JSON)
-NOISE = st.lists(st.sampled_from(list('{}[]",:\\ \n\t01-e.x') + ["true", '"a"', "\\u00e4"]), max_size=60)
+NOISE = st.lists(st.sampled_from([*'{}[]",:\\ \n\t01-e.x', "true", '"a"', "\\u00e4"]), max_size=60)
 
 
 def parts(record: bytes) -> list[bytes]:
     return [record[start:end] for start, end in documents_in(record)]
 
 
-@given(st.lists(BRACKETED), st.sampled_from(["", " ", "\n", "\r\n\t"]), st.sampled_from([None, 1]))
+@settings(max_examples=40)
+@given(
+    st.lists(BRACKETED, max_size=4), st.sampled_from(["", " ", "\n", "\r\n\t"]), st.sampled_from([None, 1])
+)
 def test_documents_are_found_whole_with_or_without_space_between(
     values: list[object], space: str, indent: int | None
 ) -> None:
@@ -30,7 +33,8 @@ def test_documents_are_found_whole_with_or_without_space_between(
     assert parts(space.encode().join(texts)) == texts
 
 
-@given(st.lists(JSON))
+@settings(max_examples=40)
+@given(st.lists(JSON, max_size=5))
 def test_elements_of_an_array_are_found(values: list[object]) -> None:
     text = json.dumps(values, indent=1).encode()
     found = split(text, 1, in_array=True).parts
@@ -51,12 +55,34 @@ def test_what_cannot_be_read_goes_to_the_end_of_its_line_and_no_further() -> Non
 
 
 def test_a_line_cut_short_does_not_cost_the_next_ones() -> None:
-    for cut in (b'{"a":1', b'{"a":', b'{"a":[1,', b'{"a":"text', b'{"a"', b"{", b'{"a":"\\', b'{"a":tru', b"[[["):
+    for cut in (
+        b'{"a":1',
+        b'{"a":',
+        b'{"a":[1,',
+        b'{"a":"text',
+        b'{"a"',
+        b"{",
+        b'{"a":"\\',
+        b'{"a":tru',
+        b"[[[",
+    ):
         assert parts(cut + b'\n{"b":2}\n{"c":3}') == [cut, b'{"b":2}', b'{"c":3}'], cut
 
 
 def test_what_looks_like_json_but_is_not_is_no_document() -> None:
-    for text in (b"NaN", b"01", b"[1,]", b'{"a":1,}', b"{'a':1}", b'{"a" 1}', b"[1}", b'"\x01"', b'"\\x"', b"-", b"}"):
+    for text in (
+        b"NaN",
+        b"01",
+        b"[1,]",
+        b'{"a":1,}',
+        b"{'a':1}",
+        b'{"a" 1}',
+        b"[1}",
+        b'"\x01"',
+        b'"\\x"',
+        b"-",
+        b"}",
+    ):
         assert parts(text + b' {"b":2}') == [text + b' {"b":2}'], text
 
 
@@ -116,6 +142,7 @@ def test_nothing_but_white_space_lies_between_parts(noise: list[str]) -> None:
         at = end
 
 
+@settings(max_examples=60)
 @given(BRACKETED, st.integers(1, 5))
 def test_a_scan_over_blocks_ends_where_the_document_does(value: object, size: int) -> None:
     text = json.dumps(value, ensure_ascii=False).encode() + b" 1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,11 +18,10 @@ from headgate.testing.source_suite import drain, rows_of, states_after
 
 
 class SleepingClock:
-    """Moves only by sleeping; each sleep may do something first."""
+    """Moves only by sleeping."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.meanwhile: list[object] = []
 
     def now_us(self) -> int:
         return int(self.seconds * 1_000_000)
@@ -34,8 +34,23 @@ class SleepingClock:
         self.seconds += seconds
 
 
+OPENED: list[FileSource] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_sources() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+def new_source(path: Path, clock: SleepingClock | None = None, **settings: object) -> FileSource:
+    OPENED.append(FileSource(str(path), clock=clock or SleepingClock(), **{"name": "files", **settings}))
+    return OPENED[-1]
+
+
 def open_source(path: Path, **settings: object) -> FileSource:
-    source = FileSource(str(path), clock=SleepingClock(), **{"name": "files", **settings})
+    source = new_source(path, **settings)
     source.resume({})
     return source
 
@@ -93,7 +108,10 @@ def test_shard_position_and_arrival_of_a_record(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf11\n\n 22\n")
     modified(path, 1_700_000_000)
     (batch,) = drain(open_source(path))
-    assert [(row.sequence, row.end, row.data) for row in rows_of(batch)] == [(3, 6, b"11\n"), (7, 11, b" 22\n")]
+    assert [(row.sequence, row.end, row.data) for row in rows_of(batch)] == [
+        (3, 6, b"11\n"),
+        (7, 11, b" 22\n"),
+    ]
     assert {row.arrived_us for row in rows_of(batch)} == {1_700_000_000_000_000}
     (part,) = batch.ranges
     assert part.shard.source == "files"
@@ -127,7 +145,6 @@ def test_a_json_array_is_its_elements(tmp_path: Path) -> None:
 
 
 def test_documents_larger_than_a_block_are_whole(tmp_path: Path) -> None:
-    large = b'{"a":[\n' + b'{"n":"' + b"x" * 100 + b'"},\n' * 1
     large = b'{"a":[' + b",\n".join(b'{"n":%d}' % i for i in range(500_000)) + b"]}"
     (tmp_path / "a.json").write_bytes(b"[\n" + large + b',\n{"b":2}]')
     assert read_all(tmp_path) == [large, b'{"b":2}']
@@ -158,7 +175,9 @@ def test_a_document_that_is_too_large_is_one_faulty_record(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("cut", [-1, -9, 30])
-def test_a_gzip_stream_that_ends_early_is_one_faulty_record_after_the_good_ones(tmp_path: Path, cut: int) -> None:
+def test_a_gzip_stream_that_ends_early_is_one_faulty_record_after_the_good_ones(
+    tmp_path: Path, cut: int
+) -> None:
     lines = [b'{"n":%d,"%s":1}\n' % (i, os.urandom(8).hex().encode()) for i in range(20)]
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"".join(lines))[:cut])
     batches = drain(open_source(tmp_path))
@@ -199,7 +218,7 @@ def test_a_grown_file_keeps_its_shard_and_its_arrival(tmp_path: Path) -> None:
     modified(path, 1_000)
     first = drain(open_source(path))
     path.write_bytes(b"1\n" + b"2\n" * 5_000)
-    source = FileSource(str(path), clock=SleepingClock(), name="files")
+    source = new_source(path)
     source.resume(states(first))
     rows = [row for batch in drain(source) for row in rows_of(batch)]
     assert len(rows) == 5_000
@@ -330,7 +349,7 @@ def test_files_take_turns_while_following(tmp_path: Path) -> None:
 
 def test_read_returns_after_the_timeout(tmp_path: Path) -> None:
     clock = SleepingClock()
-    source = FileSource(str(tmp_path), clock=clock, once=False)
+    source = new_source(tmp_path, clock, once=False)
     source.resume({})
     assert source.read(1.25) is None
     assert clock.seconds == 1.25
@@ -385,7 +404,7 @@ def test_latest_counts_only_where_there_is_no_position(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"1\n")
     old = states(drain(open_source(tmp_path)))
     (tmp_path / "b.jsonl").write_bytes(b"2\n")
-    source = FileSource(str(tmp_path), clock=SleepingClock(), name="files", start="latest")
+    source = new_source(tmp_path, start="latest")
     source.resume(old)
     assert data(drain(source)) == [b"2\n"]
 

@@ -14,29 +14,19 @@ from pathlib import Path
 from typing import cast
 
 from rocksdict import (
-    BlockBasedOptions,
     Cache,
     ColumnFamily,
-    DBCompactionStyle,
-    DBCompressionType,
     IngestExternalFileOptions,
-    Options,
     Rdict,
     SstFileWriter,
-    UniversalCompactOptions,
     WriteBatch,
     WriteOptions,
 )
 
+from headgate.claims.tuning import claim_options
 from headgate.errors import HeadgateError, PermanentError, TransientError
 
 CACHE_BYTES = 64 << 20  # bytes; blocks, indexes and filters of all buckets together
-WRITE_BUFFER_BYTES = 8 << 20  # bytes; small writes of one bucket before they become a file
-ALL_WRITE_BUFFERS_BYTES = 64 << 20  # bytes
-FILES_BEFORE_MERGE = 16  # sorted files of a bucket before RocksDB merges them
-MERGE_WIDTH = 8  # files of a size that are merged together; each id is rewritten once a factor of 8
-MAX_OPEN_FILES = 512
-SYNC_EVERY_BYTES = 4 << 20  # bytes; merging writes back steadily, not at its end
 BUCKET_PREFIX = "bucket "
 FACTS = "default"
 CORRUPT_MARK = "CORRUPT"
@@ -111,7 +101,7 @@ class Buckets:
         options = IngestExternalFileOptions()
         options.set_move_files(True)
         with self.answering():
-            writer = SstFileWriter(options=_options(self._cache))
+            writer = SstFileWriter(options=claim_options(self._cache))
             writer.open(written)
             deque(map(writer.__setitem__, names, values), maxlen=0)
             writer.finish()
@@ -187,7 +177,7 @@ class Buckets:
             return self._db
         if bucket not in self._families:
             name = f"{BUCKET_PREFIX}{bucket}"
-            self._families[bucket] = self._db.create_column_family(name, _options(self._cache))
+            self._families[bucket] = self._db.create_column_family(name, claim_options(self._cache))
         return self._families[bucket]
 
     def _resume(self) -> None:
@@ -205,7 +195,9 @@ class Buckets:
         with self.answering():
             names = Rdict.list_cf(str(self.path)) if (self.path / "CURRENT").exists() else [FACTS]
             self._db = Rdict(
-                str(self.path), _options(self._cache), {name: _options(self._cache) for name in names}
+                str(self.path),
+                claim_options(self._cache),
+                {name: claim_options(self._cache) for name in names},
             )
             self._families = {
                 int(name.removeprefix(BUCKET_PREFIX)): self._db.get_column_family(name)
@@ -263,41 +255,3 @@ class Batch:
     def write(self, *, is_synced: bool = False) -> None:
         """Apply all; survives a kill, and a power cut where it is synced or `Buckets.sync` was called."""
         self._buckets.write(self._batch, is_synced=is_synced)
-
-
-def _options(cache: Cache) -> Options:
-    """Settings of the database and of each family: little memory, few merges, no compression."""
-    table = BlockBasedOptions()
-    table.set_bloom_filter(10, False)
-    table.set_block_cache(cache)
-    table.set_cache_index_and_filter_blocks(True)
-    table.set_format_version(5)
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.create_missing_column_families(True)
-    options.set_block_based_table_factory(table)
-    options.set_compression_type(DBCompressionType.none())
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-    options.set_db_write_buffer_size(ALL_WRITE_BUFFERS_BYTES)
-    options.set_max_total_wal_size(ALL_WRITE_BUFFERS_BYTES)
-    options.set_max_background_jobs(2)
-    options.set_max_open_files(MAX_OPEN_FILES)
-    options.set_bytes_per_sync(SYNC_EVERY_BYTES)
-    options.set_keep_log_file_num(2)
-    options.set_stats_dump_period_sec(0)
-    _merge_seldom(options)
-    return options
-
-
-def _merge_seldom(options: Options) -> None:
-    """Merge many files of about one size at a time: ids are hardly ever overwritten, so merges win little."""
-    merges = UniversalCompactOptions()
-    merges.min_merge_width = MERGE_WIDTH
-    merges.max_merge_width = 2 * MERGE_WIDTH
-    merges.size_ratio = 20  # percent
-    merges.max_size_amplification_percent = 100_000  # percent; there is next to nothing to win back
-    options.set_universal_compaction_options(merges)
-    options.set_compaction_style(DBCompactionStyle.universal())
-    options.set_level_zero_file_num_compaction_trigger(FILES_BEFORE_MERGE)
-    options.set_level_zero_slowdown_writes_trigger(8 * FILES_BEFORE_MERGE)
-    options.set_level_zero_stop_writes_trigger(16 * FILES_BEFORE_MERGE)

@@ -51,7 +51,10 @@ class _Feed:
         self._ranges = list(batch.ranges)
         self._shards = _shard_column(batch.table)
         self._last_row = np.full(len(self._ranges), -1, dtype=np.int64)
-        self._last_row[self._shards] = np.arange(self.rows)
+        if len(self._ranges) == 1:
+            self._last_row[:] = self.rows - 1
+        else:
+            self._last_row[self._shards] = np.arange(self.rows)
 
     def fit(self, records: int, max_bytes: int) -> int:
         """How many of the next rows fit into so many records and bytes."""
@@ -64,10 +67,13 @@ class _Feed:
         shards = self._shards[self.at : upto]
         rows = self.table.slice(self.at, count)
         numbers = np.zeros(len(self._ranges), dtype=np.int32)
-        for index in np.unique(shards).tolist():
+        present = (
+            np.flatnonzero(np.bincount(shards)) if len(self._ranges) > 1 else np.zeros(1, dtype=np.int64)
+        )
+        for index in present.tolist():
             numbers[index] = pending.cover(self._cut(index, shards, upto))
-        renumbered = numbers[shards]
-        if not np.array_equal(renumbered, shards):
+        if not np.array_equal(numbers[present], present):
+            renumbered = numbers[shards]
             rows = rows.set_column(1, rows.schema.field("shard"), pa.array(renumbered, pa.int32()))
         pending.tables.append(rows)
         pending.records += count

@@ -10,7 +10,7 @@ for whole columns first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -55,6 +55,7 @@ DECODED = pa.schema(
 
 JSON_SPACE = " \t\r\n"
 MIN_DEEP_BYTES = 2 * MAX_DEPTH  # bytes; a shorter document cannot be nested too deep
+_GROUP_ROWS = 128  # rows checked at once where a chunk holds broken text
 _LOOK_BYTES = 1 << 18  # bytes looked at in one numpy pass, so that the masks stay in the cache
 
 
@@ -148,15 +149,30 @@ def _suspicious(chunk: pa.RecordBatch, text: _Text, limits: Limits) -> npt.NDArr
         odd |= np.asarray(pc.is_valid(chunk.column("fault")))
     if lengths.size and lengths.max() >= MIN_DEEP_BYTES:
         odd |= _count_per_row(text, _opening_brackets(text.bytes)) > MAX_DEPTH
-    try:
-        text.array.cast(pa.large_string())
-    except pa.ArrowInvalid:
-        for i in np.flatnonzero(_count_per_row(text, np.flatnonzero(text.bytes & 0x80))):
-            try:
-                str(text.view[text.offsets[i] : text.offsets[i + 1]], "utf-8")
-            except UnicodeDecodeError:
-                odd[i] = True
+    if not _is_text(text.array):
+        odd[list(_broken_text(text))] = True
     return odd
+
+
+def _is_text(values: pa.Array) -> bool:
+    try:
+        values.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _broken_text(text: _Text) -> Iterator[int]:
+    """Rows that are not UTF-8: a vectorised pass tells only that there is one, so it is asked group by group."""
+    for start in range(0, len(text.array), _GROUP_ROWS):
+        group = text.array.slice(start, _GROUP_ROWS)
+        if _is_text(group):
+            continue
+        for row in range(start, start + len(group)):
+            try:
+                str(text.view[text.offsets[row] : text.offsets[row + 1]], "utf-8")
+            except UnicodeDecodeError:
+                yield row
 
 
 def _opening_brackets(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

@@ -56,7 +56,7 @@ def judge(
         store: who saw an id first.
         window_us: window of de-duplication in microseconds.
         abandoned: by the store's shard number the position from which on claims belong to nobody any more
-            (None: from the start). A position that stands in this batch is being read and so is never abandoned.
+            (None: from the start). A position that stands in this batch is being read: not abandoned.
 
     Returns:
         The judgement, row by row. Claims made are durable once the store's `sync` has returned.

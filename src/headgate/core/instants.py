@@ -127,20 +127,24 @@ def _put_texts(result: Instants, rows: npt.NDArray[np.int64], values: Sequence[s
         else:
             result.us[rows], result.seconds[rows], result.ok[rows] = us, us / 1e6, us >= 0
             return
-    for i, value in zip(rows.tolist(), values, strict=True):
-        _put_one_text(result, i, value)
+    numbers = [_number(value) for value in values]
+    read = _from_numbers(numbers)
+    is_number = np.fromiter((n is not None for n in numbers), dtype=np.bool_, count=len(numbers))
+    for column, part in zip(result[:2], read[:2], strict=True):
+        column[rows[is_number]] = part[is_number]
+    result.ok[rows[is_number]] = read.ok[is_number]
+    result.warnings[rows[is_number]] |= read.warnings[is_number]
+    for at in np.flatnonzero(~is_number).tolist():
+        us = iso_us(values[at])
+        if us is not None:
+            row = rows[at]
+            result.us[row], result.seconds[row], result.ok[row] = us, us / 1e6, 0 <= us < END_US
 
 
-def _put_one_text(result: Instants, i: int, text: str) -> None:
-    if len(text) <= MAX_NUMBER_TEXT and (match := NUMBER.fullmatch(text)):
-        is_integer = match[2] is None and match[3] is None
-        one = instants([int(text) if is_integer else float(text)])
-        result.us[i], result.seconds[i], result.ok[i] = one.us[0], one.seconds[0], one.ok[0]
-        result.warnings[i] |= one.warnings[0]
-        return
-    us = iso_us(text)
-    if us is not None:
-        result.us[i], result.seconds[i], result.ok[i] = us, us / 1e6, 0 <= us < END_US
+def _number(text: str) -> int | float | None:
+    if len(text) > MAX_NUMBER_TEXT or not (match := NUMBER.fullmatch(text)):
+        return None
+    return int(text) if match[2] is None and match[3] is None else float(text)
 
 
 def iso_us(text: str) -> int | None:

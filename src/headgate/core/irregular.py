@@ -70,7 +70,7 @@ def parts_of(record: bytes, fault: str | None, envelope: Envelope, limits: Limit
         text = _inflate(record, limits)
     except RecordError as error:
         return [_reject(record, error.reason, error.detail)]
-    spans = documents_in(text)
+    spans = [_trimmed(text)] if _is_one_document(text) else documents_in(text)
     if len(spans) == 1 and not _is_array(text[slice(*spans[0])]):
         part = _judge(text[slice(*spans[0])], NO_SUB, envelope, limits)
         # What is no object keeps the record's exact bytes, white space and all.
@@ -94,6 +94,22 @@ def parts_of(record: bytes, fault: str | None, envelope: Envelope, limits: Limit
 
 def _reject(raw: bytes, reason: str, detail: str) -> Part:
     return Part(payload=raw, reason=reason, detail=detail)
+
+
+def _is_one_document(text: bytes) -> bool:
+    """True where no splitting is needed: one whole document, or one line that is broken in its first."""
+    try:
+        _any_document(text)
+    except msgspec.DecodeError as error:
+        is_array = text.lstrip(JSON_SPACE).startswith(b"[")
+        return not is_array and b"\n" not in text and "trailing characters" not in str(error)
+    except RecursionError:
+        return False
+    return True
+
+
+def _trimmed(text: bytes) -> tuple[int, int]:
+    return len(text) - len(text.lstrip(JSON_SPACE)), len(text.rstrip(JSON_SPACE))
 
 
 def _is_array(document: bytes) -> bool:

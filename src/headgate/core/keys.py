@@ -8,7 +8,6 @@ UUIDs are read by length class, straight from the Arrow buffers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +87,7 @@ def keys_of(ids: pa.StringArray | pa.LargeStringArray) -> Bytes:
 
 
 def fingerprints(payload: pa.Array) -> npt.NDArray[np.uint64]:
-    """A 64-bit fingerprint (XXH3) of each value's bytes; 0.15 µs each.
+    """A 64-bit fingerprint (XXH3) of each value's bytes; 0.3 µs each.
 
     Args:
         payload: binary, large_binary, string or large_string; no nulls.
@@ -97,8 +96,9 @@ def fingerprints(payload: pa.Array) -> npt.NDArray[np.uint64]:
         (n,) uint64.
     """
     offsets, text = _buffers(payload)
-    values = _slices(text.data, offsets[:-1], offsets[1:])
-    return np.fromiter(map(xxhash.xxh3_64_intdigest, values), np.uint64, len(payload))
+    value, digest = text.data, xxhash.xxh3_64_intdigest
+    ends = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+    return np.fromiter((digest(value[start:end]) for start, end in ends), np.uint64, len(payload))
 
 
 def _buffers(values: pa.Array) -> tuple[npt.NDArray[np.int64], Bytes]:
@@ -111,13 +111,6 @@ def _buffers(values: pa.Array) -> tuple[npt.NDArray[np.int64], Bytes]:
     offsets = words[values.offset : values.offset + len(values) + 1].astype(np.int64)
     text = np.empty(0, np.uint8) if byte_buffer is None else np.frombuffer(byte_buffer, np.uint8)
     return offsets, text
-
-
-def _slices(
-    text: memoryview, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-) -> Iterator[memoryview]:
-    """The given ranges of the text, one by one, without a copy."""
-    return map(text.__getitem__, map(slice, starts.tolist(), ends.tolist()))
 
 
 def _cut(text: Bytes, starts: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], length: int) -> Bytes:
@@ -156,9 +149,11 @@ def _digest(keys: Bytes, rows: npt.NDArray[np.int64], offsets: npt.NDArray[np.in
     """Key the given rows by digest."""
     if not len(rows):
         return
-    blake2b = hashlib.blake2b
-    values = _slices(text.data, offsets[rows], offsets[rows + 1])
-    digests = [blake2b(value, digest_size=KEY_BYTES, person=DIGEST_PERSON).digest() for value in values]
+    value, blake2b = text.data, hashlib.blake2b
+    ends = zip(offsets[rows].tolist(), offsets[rows + 1].tolist(), strict=True)
+    digests = [
+        blake2b(value[start:end], digest_size=KEY_BYTES, person=DIGEST_PERSON).digest() for start, end in ends
+    ]
     keys[rows] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, KEY_BYTES)
 
 

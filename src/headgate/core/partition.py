@@ -37,8 +37,9 @@ class Part(NamedTuple):
 def escape(value: str) -> str:
     """Make a folder name of a partition value.
 
-    ASCII letters, digits and `_.-` stay, anything else becomes its UTF-8 bytes percent-encoded; so do `_` and `.`
-    in front and `.` at the end. Hive-style readers (pyarrow, DuckDB, polars, Spark) decode it to the same value.
+    ASCII letters, digits and `_.-` stay, anything else becomes its UTF-8 bytes percent-encoded; so do `_`
+    and `.` in front and `.` at the end. Hive-style readers (pyarrow, DuckDB, polars, Spark) decode it to
+    the same value.
     """
     encoded = value.encode()
     last = len(encoded) - 1
@@ -69,12 +70,13 @@ def split(table: pa.Table, columns: Sequence[str]) -> tuple[pa.Table, list[Part]
     """Sort a table by its partitions, keeping the order of rows within each.
 
     Args:
-        table: any columns; the partition columns are string or date32 (or dictionaries of these) without nulls.
+        table: any columns; the partition columns are string or date32 (or dictionaries of these) without
+            nulls.
         columns: the partition columns, outermost first; none for a table that is one partition.
 
     Returns:
-        The table without its partition columns, sorted, and where in it each partition stands; no partition is
-        empty.
+        The table without its partition columns, sorted, and where in it each partition stands; no partition
+        is empty.
 
     Raises:
         ValueError: a partition column holds a null.
@@ -109,7 +111,9 @@ def _codes(column: pa.ChunkedArray, name: str) -> tuple[npt.NDArray[np.int64], l
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0)
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), [str(v) for v in encoded.dictionary.to_pylist()]
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), [
+        str(v) for v in encoded.dictionary.to_pylist()
+    ]
 
 
 def _narrow(code: npt.NDArray[np.int64]) -> npt.NDArray[np.integer]:

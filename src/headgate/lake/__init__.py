@@ -1,1 +1,1 @@
-"""TODO"""
+"""Bytes out: storage, encodings, the ledger (the commit) and publication."""

@@ -69,7 +69,7 @@ def committed_ids(storage: Storage, entry: Entry, since_us: int | None) -> Itera
 
 
 def _content(storage: Storage, file: File) -> bytes:
-    """The file's bytes; it may be renamed while we look, so that the published name is asked last and first."""
+    """The file's bytes; it may be renamed while we look, hence first and last the published name."""
     for path in (file.published, file.path, file.published):
         content = storage.get(path)
         if content is not None:

@@ -1,10 +1,11 @@
 """Publication in Delta tables: one log commit a table carries the files of one or more ledger entries.
 
 Law: the log is extended only at the version after the last one read, by put-if-absent, and every version in
-between was read for our `txn`. So two commits of the same ledger number are impossible, whoever races. The log is
-written here, not by delta-rs, which loads the list of all files before each commit (120 ms at 40,000 files; this
-is one small file whatever the size of the table). delta-rs makes the tables, finds the state on opening and writes
-the checkpoints. Format: the Delta transaction protocol, actions `commitInfo`, `txn` and `add`.
+between was read for our `txn`. So two commits of the same ledger number are impossible, whoever races. The
+log is written here, not by delta-rs, which loads the list of all files before each commit (120 ms at 40,000
+files; this is one small file whatever the size of the table). delta-rs makes the tables, finds the state on
+opening and writes the checkpoints. Format: the Delta transaction protocol, actions `commitInfo`, `txn` and
+`add`.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ class DeltaTables:
         return b"".join(msgspec.json.encode(action) + b"\n" for action in actions)
 
     def _checkpoint(self, table: str, log: _Log) -> None:
-        """Write a checkpoint, so that readers need not read every version; a failure is no matter, the next follows."""
+        """Write a checkpoint, so that readers start from it; a failure is no matter, the next follows."""
         log.since_checkpoint = 0
         try:
             DeltaTable(self._uri(table)).create_checkpoint()
@@ -209,5 +210,5 @@ def _check_protocol(table: str, min_writer_version: int) -> None:
     if min_writer_version > _WRITER_VERSION:
         raise PermanentError(
             f"the Delta table {table} asks for writer version {min_writer_version}, Headgate writes version "
-            f"{_WRITER_VERSION}: another tool switched a table feature on; switch it off or use a newer Headgate"
+            f"{_WRITER_VERSION}: another tool switched a feature on; switch it off or use a newer Headgate"
         )

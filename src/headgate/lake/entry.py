@@ -1,7 +1,8 @@
 """One ledger entry, as it is written: what a commit decided, in JSON.
 
-Format: `_headgate/ledger/<20-digit number>.json`, one object with the fields of `Entry`. Positions are decimal
-text, because a Kinesis sequence number has 56 digits. Unknown fields are ignored, so that fields can be added.
+Format: `_headgate/ledger/<20-digit number>.json`, one object with the fields of `Entry`. Positions are
+decimal text, because a Kinesis sequence number has 56 digits. Unknown fields are ignored, so that fields
+can be added.
 """
 
 from __future__ import annotations
@@ -127,7 +128,13 @@ def files_of(files: Sequence[StagedFile]) -> list[File]:
     """The entry's files from those of a staged batch."""
     return [
         File(
-            f.table, f.path, f.size, f.rows, dict(f.partition), None if f.target == f.path else f.target, dict(f.stats)
+            f.table,
+            f.path,
+            f.size,
+            f.rows,
+            dict(f.partition),
+            None if f.target == f.path else f.target,
+            dict(f.stats),
         )
         for f in files
     ]

@@ -1,4 +1,4 @@
-"""Rows as lines of JSON: the original object with the derived fields and `_headgate` added, ours before theirs.
+"""Rows as lines of JSON: the original object with the derived fields and `_headgate` added.
 
 Most lines are made by joining text columns; only events whose own text may clash with our names, or whose
 `created_at` is not the number of seconds, are taken apart.
@@ -75,7 +75,7 @@ def encode(lines: pa.Array, *, is_gzip: bool) -> bytes:
 
 
 def original(line: bytes) -> str:
-    """The payload of a line, rebuilt: the fields as the producer sent them, in their order, as compact JSON."""
+    """The payload of a line, rebuilt: the fields as the producer sent them, as compact JSON."""
     found = _OBJECT.decode(line)
     theirs = _OBJECT.decode(found["_original"]) if "_original" in found else {}
     for name in _OURS:
@@ -123,13 +123,16 @@ def _own_fields(table: pa.Table) -> pa.Array:
 def _joined(*parts: pa.Array | str) -> pa.Array:
     """Row by row, one text after the other; a plain text stands in every row."""
     return pc.binary_join_element_wise(
-        *(pa.scalar(p, pa.large_string()) if isinstance(p, str) else p.cast(pa.large_string()) for p in parts),
+        *(
+            pa.scalar(p, pa.large_string()) if isinstance(p, str) else p.cast(pa.large_string())
+            for p in parts
+        ),
         pa.scalar("", pa.large_string()),
     )
 
 
 def _unusual(payload: pa.Array, created_at: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Rows whose text may hold a field of our names, a repeated field, or another `created_at` than its seconds.
+    """Rows whose text may hold a field of our names, a repeated field, or `created_at` other than its seconds.
 
     All texts are searched as one, which is many times faster than one by one.
     """
@@ -231,7 +234,9 @@ def _iso(table: pa.Table, name: str) -> pa.Array:
     instants = _flat(table, name)
     dates = instants.cast(pa.timestamp("us")).cast(pa.date32()).dictionary_encode()
     texts = dates.dictionary.cast(pa.string()).take(dates.indices)
-    return _joined(texts, "T", instants.cast(pa.timestamp("us")).cast(pa.time64("us")).cast(pa.string()), "+00:00")
+    return _joined(
+        texts, "T", instants.cast(pa.timestamp("us")).cast(pa.time64("us")).cast(pa.string()), "+00:00"
+    )
 
 
 _OBJECT = msgspec.json.Decoder(Object)

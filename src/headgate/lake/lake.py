@@ -88,7 +88,8 @@ class TableLake:
         self._now_us = now_us
         self._new_id = new_id
         self._ledger = Ledger(storage, max_event_types=options.max_event_types)
-        self._tables: Tables = DeltaTables(storage, now_us) if about.format == "delta" else PlainTables(storage)
+        is_delta = about.format == "delta"
+        self._tables: Tables = DeltaTables(storage, now_us) if is_delta else PlainTables(storage)
         self._stager = Stager(storage, about.format, options.json_style, options.stage_threads)
         self._unpublished: dict[int, Entry] = {}
         self._published: int | None = None
@@ -109,7 +110,9 @@ class TableLake:
             "staged_at": pa.array([self._now_us()] * quality.num_rows, pa.int64()).cast(TIMESTAMP),
         }
         for name, column in stamped.items():
-            quality = quality.set_column(quality.schema.get_field_index(name), quality.schema.field(name), column)
+            quality = quality.set_column(
+                quality.schema.get_field_index(name), quality.schema.field(name), column
+            )
         if self.about.format != "delta":
             self.storage.put(marker_path(entry_id), b"")
         try:
@@ -143,7 +146,9 @@ class TableLake:
             self._unpublished[entry.number] = entry
         return entry.receipt()
 
-    def note(self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None) -> int:
+    def note(
+        self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None
+    ) -> int:
         """Write an entry without files. Its number is the proof."""
         entry = self._entry(
             self._new_id(), "note", generation=generation, abandoned=abandoned_of(abandoned or {})
@@ -190,7 +195,12 @@ class TableLake:
             kind=kind,
             committed_us=now_us,
             committed_at=(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now_us)).isoformat(),
-            writer={"host": socket.gethostname(), "pid": os.getpid(), "version": __version__, **self._options.writer},
+            writer={
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "version": __version__,
+                **self._options.writer,
+            },
             config=self._options.config_digest,
             **content,
         )

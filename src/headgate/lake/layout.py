@@ -56,8 +56,8 @@ def read_format(storage: Storage) -> LakeFormat | None:
         found = msgspec.json.decode(content, type=_Layout)
         if found.layout > LAYOUT:
             raise LakeTooNewError(
-                f"{storage.root} has layout {found.layout} (by Headgate {found.headgate_version}), this Headgate "
-                f"knows layout {LAYOUT}: install a newer Headgate"
+                f"{storage.root} has layout {found.layout} (by Headgate {found.headgate_version}), this "
+                f"Headgate knows layout {LAYOUT}: install a newer Headgate"
             )
         if found.layout < LAYOUT:
             raise PermanentError(
@@ -122,6 +122,6 @@ def set_claims_identity(storage: Storage, wanted: ClaimsIdentity, *, is_rebuilt:
     if not storage.put_if_absent(CLAIMS_PATH, content) and (found := claims_identity(storage)) != wanted:
         known = f"{found.kind} ({found.identity})" if found else "unknown"
         raise ConfigError(
-            f"{storage.root} has its claims in {known}, not in {wanted.kind} ({wanted.identity}): use that store, or "
-            f"move the claims with `headgate rebuild {storage.root} --dedup URI`"
+            f"{storage.root} has its claims in {known}, not in {wanted.kind} ({wanted.identity}): use that "
+            f"store, or move the claims with `headgate rebuild {storage.root} --dedup URI`"
         )

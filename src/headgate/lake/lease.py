@@ -1,4 +1,4 @@
-"""The lease that lets one process use an embedded claim store: a kernel lock, gone the moment its holder dies."""
+"""The lease of an embedded claim store: a kernel lock, gone the moment its holder dies."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 class LocalLease:
     """An exclusive lock on `<folder>/lease.lock`. A new holder starts at once after the old one was killed.
 
-    The kernel's lock works between the processes of one machine; a folder on a network file system holds it only
-    where the file system carries `flock` (NFSv4 does).
+    The kernel's lock works between the processes of one machine; a folder on a network file system holds it
+    only where the file system carries `flock` (NFSv4 does).
     """
 
     def __init__(self, folder: str | Path, now_us: Callable[[], int]) -> None:

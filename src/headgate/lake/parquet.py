@@ -1,6 +1,7 @@
 """One partition's rows as a Parquet file: zstd level 1, dictionaries only where values repeat.
 
-Statistics are kept for times only, so that no minimum or maximum of a text shows in a file's footer or the log.
+Statistics are kept for times only, so that no minimum or maximum of a text shows in a file's footer or the
+log.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _TIMES = frozenset(f.name for schema in TABLES.values() for f in schema if pa.ty
 
 
 def prepare(table: pa.Table) -> pa.Table:
-    """Encode repeating columns once for the whole batch: sorting and writing them then costs next to nothing."""
+    """Encode repeating columns once for the whole batch: sorting and writing them then costs little."""
     for i, name in enumerate(table.column_names):
         column = table.column(i)
         if name in _REPEATING and not pa.types.is_dictionary(column.type):
@@ -50,7 +51,8 @@ def encode(rows: pa.Table) -> pa.Buffer:
     """The rows of one partition, without its partition columns, as a file.
 
     Args:
-        rows: columns as in core/schema.py; repeating ones may be dictionaries, and are read back as plain text.
+        rows: columns as in core/schema.py; repeating ones may be dictionaries, and are read back as plain
+            text.
     """
     names = rows.column_names
     nested = {"reasons", "warnings"}

@@ -1,7 +1,8 @@
 """Publication in Hive-style folders: staged files are renamed into place, entry by entry.
 
-Law: each staged batch has a marker, written before its files and deleted after all of them were renamed. No marker:
-the entry was published once, and whatever happened to its files later (compaction, a human) is not undone.
+Law: each staged batch has a marker, written before its files and deleted after all of them were renamed. No
+marker: the entry was published once, and whatever happened to its files later (compaction, a human) is not
+undone.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class PlainTables:
             if not entry.files or not self._storage.exists(marker):
                 continue
             for file in entry.files:
-                if not self._storage.rename(file.path, file.published) and not self._storage.exists(file.published):
+                if not self._storage.rename(file.path, file.published) and not self._storage.exists(
+                    file.published
+                ):
                     self._check_gone(marker, file.path, file.published)
             self._storage.sync_folders([file.published for file in entry.files])
             self._storage.delete(marker)
@@ -46,8 +49,8 @@ class PlainTables:
         """Both names are gone: fine only where another publisher has finished this entry meanwhile."""
         if self._storage.exists(marker):
             raise PermanentError(
-                f"{path} was committed and is gone, and so is {target}: restore either from a backup, or delete "
-                f"{marker} in {self._storage.root} to accept the loss (`headgate verify` then names it)"
+                f"{path} was committed and is gone, and so is {target}: restore either from a backup, or "
+                f"delete {marker} in {self._storage.root} to accept the loss (`headgate verify` then names it)"
             )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import reduce
+from operator import and_
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -46,10 +49,11 @@ def dataset(lake: str, table: str) -> ds.Dataset:
     schema = TABLES[table]
     folder = os.path.join(open_storage(lake).root, table)
     if table_format == "json":
-        raise ConfigError(f"{lake} is of format json, which pyarrow does not read as a dataset: use `relation`")
+        raise ConfigError(
+            f"{lake} is of format json, which pyarrow does not read as a dataset: use `relation`"
+        )
     if table_format == "delta":
-        local = fs.SubTreeFileSystem(folder, fs.LocalFileSystem())  # ten times faster than the one of deltalake
-        return DeltaTable(folder).to_pyarrow_dataset(filesystem=local, schema=schema)
+        return _delta(folder, table)
     if not os.path.isdir(folder):
         return ds.dataset(schema.empty_table())
     partitioning = ds.HivePartitioning(
@@ -63,8 +67,8 @@ def dataset(lake: str, table: str) -> ds.Dataset:
 def relation(connection: duckdb.DuckDBPyConnection, lake: str, table: str) -> duckdb.DuckDBPyRelation:
     """A table of a lake of any format, with the columns of core/schema.py in their order.
 
-    Of a json lake `payload` is the whole line: the original fields and ours. Set the connection's time zone to UTC
-    to see times as UTC.
+    Of a json lake `payload` is the whole line: the original fields and ours. Set the connection's time zone
+    to UTC to see times as UTC.
     """
     if _format(lake) != "json":
         return connection.from_arrow(dataset(lake, table))
@@ -75,6 +79,28 @@ def relation(connection: duckdb.DuckDBPyConnection, lake: str, table: str) -> du
     pattern = os.path.join(_literal_glob(folder), "**", "*.jsonl*").replace("'", "''")
     limit = f", maximum_object_size={_LARGEST_LINE}" if table == "rejected" else ""
     return connection.sql(f"SELECT {columns} FROM read_ndjson_objects('{pattern}'{limit})")  # noqa: S608  own names
+
+
+def _delta(folder: str, table: str) -> ds.Dataset:
+    """The files of the log's last version; deltalake's own dataset takes 2 ms a file to make, this a tenth."""
+    files = pa.table(DeltaTable(folder).get_add_actions(flatten=True))
+    columns, schema = PARTITIONS[table], TABLES[table]
+    local, parquet = fs.SubTreeFileSystem(folder, fs.LocalFileSystem()), ds.ParquetFileFormat()
+    known: dict[tuple[object, ...], ds.Expression] = {}
+    fragments = []
+    partitions = [files[f"partition.{column}"].to_pylist() for column in columns]
+    for i, path in enumerate(files["path"].to_pylist()):
+        partition = tuple(values[i] for values in partitions)
+        if partition and partition not in known:
+            known[partition] = reduce(
+                and_,
+                (
+                    ds.field(c) == pa.scalar(v, schema.field(c).type)
+                    for c, v in zip(columns, partition, strict=True)
+                ),
+            )
+        fragments.append(parquet.make_fragment(unquote(path), local, known.get(partition)))
+    return ds.FileSystemDataset(fragments, schema, parquet, local)
 
 
 def _format(lake: str) -> str:

@@ -1,4 +1,4 @@
-"""Writing a batch's files where nobody reads them: one file a partition, encoded and synced by two threads."""
+"""Writing a batch's files where nobody reads them: one file a partition, encoded and synced by threads."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
 """Where the lake's bytes lie: the `Storage` Protocol, and local disk by plain system calls.
 
-Law: a file appears under its name whole and durable, or not at all. Paths are relative, with slashes; none leaves
-the root. Object storage has no rename and no folders: `rename` may be a copy and a delete.
+Law: a file appears under its name whole and durable, or not at all. Paths are relative, with slashes; none
+leaves the root. Object storage has no rename and no folders: `rename` may be a copy and a delete.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-from headgate.errors import ConfigError, HeadgateError, PermanentError, TransientError
+from headgate.errors import ConfigError, PermanentError
+from headgate.lake.storage_errors import storage_error
 
 Bytes = bytes | bytearray | memoryview
 
@@ -23,26 +23,13 @@ TEMPORARY = "_headgate/tmp"  # unfinished files; whatever lies here is nobody's
 
 _SYNC_THREADS = 8  # 200 folders: a quarter of the time of one thread
 
-_ADVICE = {
-    errno.ENOSPC: "the disk is full: free some space",
-    errno.EDQUOT: "the disk quota is used up: free some space or raise the quota",
-    errno.EIO: "the disk reports an error: look at the system log",
-    errno.EROFS: "the file system is read-only: mount it writable",
-    errno.EMFILE: "too many open files: raise `ulimit -n`",
-    errno.ENFILE: "too many open files on this machine",
-    errno.ENOMEM: "no memory left",
-    errno.EAGAIN: "the system is busy",
-    errno.EBUSY: "the file is in use",
-    errno.ETIMEDOUT: "the file system did not answer in time",
-    errno.ESTALE: "the network file system lost the file: mount it again",
-}
-
 
 class Storage(Protocol):
     """Named bytes under one root.
 
-    Guarantee: after `put`, `put_if_absent`, `rename` or `delete` returned, the effect survives a kill and, where
-    the disk is honest, a power cut. Every method raises TransientError where the storage does not answer.
+    Guarantee: after `put`, `put_if_absent`, `rename` or `delete` returned, the effect survives a kill and,
+    where the disk is honest, a power cut. Every method raises TransientError where the storage does not
+    answer.
     """
 
     @property
@@ -73,7 +60,7 @@ class Storage(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Paths of all files whose path starts with `prefix`, in no order; those under `TEMPORARY` are left out."""
+        """Paths of all files that start with `prefix`, in no order; those under `TEMPORARY` are left out."""
         ...
 
     def exists(self, path: str) -> bool:
@@ -95,17 +82,6 @@ class Storage(Protocol):
     def sync_folders(self, paths: Sequence[str]) -> None:
         """Make the names of these files durable, each folder once."""
         ...
-
-
-def storage_error(error: OSError, path: str) -> HeadgateError:
-    """The one place where the system's errors become Headgate's: wait for the disk, stop for a wrong path."""
-    reason = error.strerror or str(error)
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return PermanentError(f"no permission for {path} ({reason}): give this user access to the lake's folder")
-    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
-        return PermanentError(f"{path} cannot be a file of the lake ({reason}): something else lies in its place")
-    advice = _ADVICE.get(error.errno or 0, "Headgate tries again")
-    return TransientError(f"{path}: {reason}; {advice}")
 
 
 @contextlib.contextmanager
@@ -173,7 +149,9 @@ class LocalStorage:
                 relative = os.path.relpath(top, self._root)
                 base = "" if relative == "." else f"{relative}/"
                 start = f"{folder}{slash}{name}"
-                folders[:] = [f for f in folders if f"{base}{f}" != TEMPORARY and _may_hold(f"{base}{f}/", start)]
+                folders[:] = [
+                    f for f in folders if f"{base}{f}" != TEMPORARY and _may_hold(f"{base}{f}/", start)
+                ]
                 yield from (f"{base}{n}" for n in names if f"{base}{n}".startswith(start))
 
     def exists(self, path: str) -> bool:

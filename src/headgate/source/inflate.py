@@ -1,7 +1,7 @@
 """Byte streams of files and pipes, plain, gzip or zstd, read in bounded pieces into the caller's memory.
 
 A compressed stream may have several members (frames). A few bytes can inflate to gigabytes: no call inflates
-more than what was asked for (gzip) or FEED_BYTES can hold (zstd: 128 KB for every 4 bytes, so 32 MB).
+more than what was asked for (gzip) or FEED_BYTES can hold (zstd: 128 KB for every 4 bytes, so 16 MB).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 MAGICS = (GZIP_MAGIC, ZSTD_MAGIC)
 READ_BYTES = 256 << 10  # bytes of compressed data a read
-FEED_BYTES = 1 << 10  # bytes given to the zstd decoder at a time; bounds what comes out
+FEED_BYTES = 512  # bytes given to the zstd decoder at a time; bounds what comes out
 GZIP_WINDOW = 31  # zlib: 15 bits of window, gzip header and check sum expected
 
 

@@ -1,4 +1,5 @@
 """What every Source must do: derive a test class, say how to open the source, and all of it is checked."""
+# ruff: noqa: S101 - a suite asserts
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def rows_of(batch: RecordBatch) -> list[Row]:
     table = batch.table
     arrived = pc.cast(table.column("arrived_at"), "int64").to_pylist()
     numbers = [
-        [int.from_bytes(value, "big") for value in table.column(name).to_pylist()] for name in ("sequence", "end")
+        [int.from_bytes(value, "big") for value in table.column(name).to_pylist()]
+        for name in ("sequence", "end")
     ]
     shards = [batch.ranges[i].shard for i in table.column("shard").to_pylist()]
     data, faults = table.column("data").to_pylist(), table.column("fault").to_pylist()
@@ -38,7 +40,7 @@ def rows_of(batch: RecordBatch) -> list[Row]:
 
 def drain(source: Source) -> list[RecordBatch]:
     """Read until the source says that it is drained."""
-    batches = []
+    batches: list[RecordBatch] = []
     while True:
         try:
             batch = source.read(TIMEOUT_SECONDS)

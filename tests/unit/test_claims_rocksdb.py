@@ -13,6 +13,7 @@ import pytest
 from headgate.claims.buckets import Buckets, ClaimStoreCorrupt, ClaimStoreInUse
 from headgate.claims.filter import SeenFilter
 from headgate.claims.rocksdb import RocksDbClaimStore
+from headgate.claims.runs import RUN_PREFIX
 from headgate.errors import TransientError
 from headgate.records import Claims
 from headgate.testing.claim_store_suite import DAY_US, NOON_US, WINDOW_US, A, B, claims_of, owner
@@ -202,6 +203,19 @@ def test_full_segments_replace_the_runs_they_stand_for(tmp_path: Path) -> None:
     assert again.withdraw({A: "630"}) == 10
     assert owned(again, range(700)) == [name < 630 for name in range(700)]
     again.close()
+
+
+def test_a_run_of_several_shards_goes_when_the_last_of_them_is_committed(tmp_path: Path) -> None:
+    """Each commit tells the positions of the shards that it moved."""
+    store = RocksDbClaimStore(tmp_path / "claims", seen_filter=SeenFilter(first_capacity=8))
+    a, b = store.shard_number(A), store.shard_number(B)
+    store.claim(claims_of([(n, owner((a, b)[n % 2], n)) for n in range(10)]), WINDOW_US)
+    store.mark_seen(1, {A: "10"})
+    store.mark_seen(2, {B: "10"})
+    store.close()
+    buckets = Buckets(tmp_path / "claims")
+    assert [name for bucket in buckets.numbers() for name, _ in buckets.scan(bucket, RUN_PREFIX)] == []
+    buckets.close()
 
 
 def test_dropped_buckets_take_their_claims_runs_and_segments_with_them(tmp_path: Path) -> None:

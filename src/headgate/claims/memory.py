@@ -35,6 +35,7 @@ class MemoryClaimStore:
         self._seen = 0
         self._owners: dict[bytes, bytes] = {}
         self._shards: list[Shard] = []
+        self._committed: dict[Shard, str | None] = {}
         self._replaced: dict[bytes, list[bytes | None]] = {}  # owners before, since the last commit
 
     @property
@@ -114,7 +115,8 @@ class MemoryClaimStore:
     def mark_seen(self, number: int, positions: Mapping[Shard, str | None]) -> None:
         """See the port."""
         self._seen = number
-        done = {key for key in self._replaced if self._is_committed(self._owners[key], positions)}
+        self._committed.update(positions)
+        done = {key for key in self._replaced if self._is_committed(self._owners[key], self._committed)}
         self._forget(done)
 
     def expire(self, before_us: int) -> None:

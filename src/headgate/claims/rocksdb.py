@@ -79,6 +79,7 @@ class RocksDbClaimStore:
             Shard(*msgspec.json.decode(value)) for _, value in self._buckets.scan(None, SHARD_PREFIX)
         ]
         self._shard_numbers = {shard: number for number, shard in enumerate(self._shards)}
+        self._committed: dict[int, int | None] = {}
         self._filter = seen_filter or SeenFilter()
         self._runs = RunLog(self._buckets, self._filter)
 
@@ -173,7 +174,8 @@ class RocksDbClaimStore:
         batch.put(None, [b"fact seen"], [str(number).encode()])
         batch.write()
         self._seen = number
-        self._runs.forget_committed(self._by_number(positions))
+        self._committed.update(self._by_number(positions))
+        self._runs.forget_committed(self._committed)
 
     def expire(self, before_us: int) -> None:
         """See the port; a bucket is `bucket_us` wide."""

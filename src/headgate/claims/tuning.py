@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     DBCompactionStyle,
@@ -16,6 +17,7 @@ ALL_WRITE_BUFFERS_BYTES = 64 << 20  # bytes
 FILES_BEFORE_MERGE = 16  # sorted files of a bucket before RocksDB merges them
 MERGE_WIDTH = 8  # files of a size that are merged together; each id is rewritten once a factor of 8
 MAX_OPEN_FILES = 512
+METADATA_BLOCK_BYTES = 4 << 10  # bytes; a piece of an index or filter
 SYNC_EVERY_BYTES = 4 << 20  # bytes; merging writes back steadily, not at its end
 
 
@@ -31,7 +33,11 @@ def claim_options(cache: Cache) -> Options:
     table = BlockBasedOptions()
     table.set_bloom_filter(10, False)
     table.set_block_cache(cache)
+    table.set_index_type(BlockBasedIndexType.two_level_index_search())
+    table.set_partition_filters(True)  # else a merged file's filter is larger than a part of the cache
+    table.set_metadata_block_size(METADATA_BLOCK_BYTES)
     table.set_cache_index_and_filter_blocks(True)
+    table.set_pin_top_level_index_and_filter(True)
     table.set_format_version(5)
     options = Options(raw_mode=True)
     options.create_if_missing(True)

@@ -230,17 +230,18 @@ class FileSource:
                 tables.append(cut.table)
                 ranges.append(cut.range)
                 room -= int(cut.range.end) - int(cut.range.start or 0)
-            if self._finish(track) or room <= 0:
+            if self._finish(track, has_moved=cut is not None) or room <= 0:
                 break
         if not ranges:
             return None
         table = pa.concat_tables(tables)
         return RecordBatch(table=table if len(tables) == 1 else table.combine_chunks(), ranges=tuple(ranges))
 
-    def _finish(self, track: Track) -> bool:
+    def _finish(self, track: Track, *, has_moved: bool) -> bool:
         """Put the file just read where it belongs. True where it has more: then the block is full."""
         if not track.at_end:
-            if not self._once and track.can_rotate:
+            # Inside a record larger than a block it keeps its turn: closed, it would begin that record again.
+            if not self._once and track.can_rotate and has_moved:
                 self._ready.rotate(-1)
                 self._close_others()
             return True

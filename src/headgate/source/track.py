@@ -76,8 +76,7 @@ class Track:
 
     def change(self, listed: Listed, now: float) -> None:
         """The listing shows another size, time or inode."""
-        is_same_file = listed.inode == self.listed.inode and listed.size >= self.listed.size
-        if self._is_plain or not is_same_file:
+        if listed.inode != self.listed.inode or listed.size < self.listed.size:
             self.close()
         self.listed = listed
         self.changed = now

@@ -1,0 +1,70 @@
+# The one command surface. `make demo` and `make test` do all of their own set-up; they need Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+WORKERS ?= 2
+EVENTS ?= 1000000
+KILLS ?= 100
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test lint typecheck check kill bench bench-long docs lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.runtime: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed; name it: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "installing into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	@echo "installing what the tests need ..."
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/.runtime  ## install Headgate into .venv
+
+setup-dev: $(VENV)/.dev  ## install Headgate and what its tests need into .venv
+
+demo: setup  ## the main job on 200,000 generated events, into ./headgate-demo
+	@$(BIN)/headgate demo --dir headgate-demo
+
+test: setup-dev  ## the whole test suite
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+lint: setup-dev  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: setup-dev  ## mypy --strict on src
+	$(BIN)/mypy
+
+check: lint typecheck test  ## what CI runs
+
+kill: setup-dev  ## KILLS (100) random SIGKILLs in a run of 300,000 events, for each format
+	$(BIN)/python benchmarks/kill.py --kills $(KILLS)
+
+bench: setup-dev  ## events/s and CPU time of each stage, EVENTS (1,000,000) events to delta and parquet
+	$(BIN)/python benchmarks/main_job.py --events $(EVENTS)
+	$(BIN)/python benchmarks/claims.py
+
+bench-long: setup-dev  ## 20,000,000 events: memory does not grow
+	$(BIN)/python benchmarks/main_job.py --events 20000000 --formats delta
+
+docs: setup-dev  ## write the pages that are made from the code
+	$(BIN)/python docs/make_pages.py
+
+lock:  ## resolve the lock files anew (needs uv)
+	uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate --python-version 3.11 -o requirements.lock
+	uv pip compile pyproject.toml --group dev --upgrade --universal --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-header --no-annotate --python-version 3.11 -o requirements-dev.lock
+
+clean:  ## remove what was installed and made here
+	rm -rf $(VENV) headgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -42,7 +42,7 @@ from headgate.core.verdicts import (
 from headgate.errors import CommitConflict, CommitUnknown, TransientError
 from headgate.ports import ClaimStore, Clock, Lake, LedgerState, Source, Telemetry
 from headgate.records import OWNER, Claims, Counts, Receipt, RecordBatch, Shard, ShardRange, Staged, Verdicts
-from headgate.telemetry.facts import BatchCommitted, Published, Retried, StageTimed
+from headgate.telemetry.facts import BatchCommitted, Noticed, Published, Retried, StageTimed
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -155,6 +155,8 @@ class Pipeline:
                 records = self._retry("read", self._source.read, min(0.5, s.flush_seconds))
             except EOFError:
                 break
+            while self._source.notices:
+                self._telemetry.emit(Noticed(what=self._source.notices.pop(0)))
             now = self._clock.monotonic()
             if records is not None:
                 yield from cutter.add(records, now)

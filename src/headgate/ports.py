@@ -36,7 +36,12 @@ class Source(Protocol):
 
     Guarantee: from the same position the same records come again, byte for byte, with the same positions and
     arrival times, in the order of positions within a shard, until `ack` allows the source to forget them.
+
+    Attributes:
+        notices: sentences for the operator (a new, moved or vanished shard); the reader empties the list.
     """
+
+    notices: list[str]
 
     @property
     def name(self) -> str:

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The pure stages: functions from tables to tables. No clock, no network, no files, no environment."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Thin ways in: the command line."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""What works on a lake beside the flow: verify, rebuild, status, query."""

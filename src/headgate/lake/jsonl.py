@@ -132,7 +132,7 @@ def _joined(*parts: pa.Array | str) -> pa.Array:
 
 
 def _unusual(payload: pa.Array, created_at: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Rows whose text may hold a field of our names, a repeated field, or `created_at` other than its seconds.
+    """Rows whose text may hold a field of our names, a repeated field, or another `created_at`.
 
     All texts are searched as one, which is many times faster than one by one.
     """

@@ -50,7 +50,7 @@ class PlainTables:
         if self._storage.exists(marker):
             raise PermanentError(
                 f"{path} was committed and is gone, and so is {target}: restore either from a backup, or "
-                f"delete {marker} in {self._storage.root} to accept the loss (`headgate verify` then names it)"
+                f"delete {marker} in {self._storage.root} to accept the loss (`verify` then names it)"
             )
 
 

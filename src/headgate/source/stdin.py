@@ -126,6 +126,7 @@ class StdinSource:
             descriptor: what to read; standard input by default.
             limits: sizes of events and records.
         """
+        self.notices: list[str] = []
         self._name = name
         self._shard = Shard(name, f"stdin@{run_id}")
         self._stamp = Stamp(0, arrived_us)

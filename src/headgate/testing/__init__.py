@@ -1,1 +1,1 @@
-"""TODO"""
+"""Shipped kit: generator, fakes that fail on script, conformance suites."""

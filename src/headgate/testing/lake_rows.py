@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pyarrow as pa
 
 from headgate.core.schema import DUPLICATES, EVENTS, QUALITY, REJECTED
@@ -118,14 +119,8 @@ def quality_rows(event_types: Sequence[str]) -> pa.Table:
 
 def payload(event_id: str, event_type: str) -> str:
     """The JSON text of an event as these tables hold it."""
-    name = (
-        pa.scalar(f"{event_type}:order")
-        .as_py()
-        .replace("\\", "\\\\")
-        .replace('"', '\\"')
-        .replace("\t", "\\t")
-    )
-    return f'{{"event_uuid":"{event_id}","event_name":"{name}","created_at":{CREATED}}}'
+    event = {"event_uuid": event_id, "event_name": f"{event_type}:order", "created_at": CREATED}
+    return msgspec.json.encode(event).decode()
 
 
 def _event(event_id: str, event_type: str, shard: Shard, row: int) -> dict[str, object]:

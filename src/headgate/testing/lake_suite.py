@@ -1,4 +1,4 @@
-"""The conformance suite of the Lake port: what every table format promises. Subclass it and give `table_format`."""
+"""The conformance suite of the Lake port. Subclass it and give `table_format`."""
 
 # ruff: noqa: S101, D102  tests: they assert, and their names say it all
 
@@ -215,7 +215,7 @@ class LakeSuite:
     @pytest.mark.parametrize("table", list(TABLES))
     @pytest.mark.parametrize("fault", ["killed", "before", "after"])
     def test_whoever_finds_an_unpublished_entry_publishes_it(
-        self, open, storage, lake_path, table, fault
+        self, open_handle: Open, storage: ScriptedStorage, lake_path: Path, table: str, fault: Fault
     ) -> None:
         lake = open_handle()
         lake.commit(lake.stage(batch(None, "10", ["a", "b"])))

@@ -38,7 +38,10 @@ def ahead(items: Iterable[T], step: Callable[[T], U], depth: int) -> Generator[U
     results: queue.Queue[U | _End] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
     thread = threading.Thread(
-        target=_work, args=(items, step, results, stopped), name=getattr(step, "__name__", "stage"), daemon=True
+        target=_work,
+        args=(items, step, results, stopped),
+        name=getattr(step, "__name__", "stage"),
+        daemon=True,
     )
     thread.start()
     try:

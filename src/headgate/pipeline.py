@@ -11,11 +11,12 @@ whatever happens after it is rolled forward and never judged again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -119,7 +120,7 @@ class Pipeline:
         self._abandoned: Mapping[Shard, str | None] = {}
         self._uncommitted: dict[str, Staged] = {}
 
-    def run(self, state: LedgerState, stop: Callable[[], bool]) -> Iterator[Receipt]:
+    def run(self, state: LedgerState, stop: Callable[[], bool]) -> Generator[Receipt]:
         """The flow. Each receipt is given when its batch is committed, published and acknowledged.
 
         Args:
@@ -149,7 +150,9 @@ class Pipeline:
     def _batches(self, stop: Callable[[], bool]) -> Iterator[RecordBatch]:
         """Records cut by count, bytes and age."""
         s = self._settings
-        cutter = Cutter(max_records=s.max_batch_events, max_bytes=s.max_batch_bytes, max_age_seconds=s.flush_seconds)
+        cutter = Cutter(
+            max_records=s.max_batch_events, max_bytes=s.max_batch_bytes, max_age_seconds=s.flush_seconds
+        )
         while not stop():
             try:
                 records = self._retry("read", self._source.read, min(0.5, s.flush_seconds))
@@ -295,16 +298,20 @@ def apply_rules(parts: pa.Table, rules: Rules) -> pa.Table:
     mask[events[hits]] = True
     found = broken.take(pa.array(hits))
     reason = pc.replace_with_mask(parts["reason"].combine_chunks(), pa.array(mask), found)
-    detail = pc.if_else(pa.array(mask), pa.scalar("the rule's check is not true for this event"), parts["detail"])
+    detail = pc.if_else(
+        pa.array(mask), pa.scalar("the rule's check is not true for this event"), parts["detail"]
+    )
     warnings = pc.if_else(pa.array(mask), pa.scalar(0, pa.uint16()), parts["warnings"])
     for name, column in (("reason", reason), ("detail", detail), ("warnings", warnings)):
         parts = parts.set_column(parts.schema.get_field_index(name), name, column)
     return parts
 
 
-def claims_of(table: pa.Table, rows: np.ndarray, numbers: Mapping[int, int]) -> Claims:
+def claims_of(table: pa.Table, rows: npt.NDArray[np.int64], numbers: Mapping[int, int]) -> Claims:
     """The claims that the given rows of enriched parts make, in order."""
-    some = table.select(["event_uuid", "shard", "sequence", "sub", "arrived_at", "fingerprint"]).take(pa.array(rows))
+    some = table.select(["event_uuid", "shard", "sequence", "sub", "arrived_at", "fingerprint"]).take(
+        pa.array(rows)
+    )
     some = some.combine_chunks()
     by_index = np.array([numbers[i] for i in range(len(numbers))], dtype=np.uint32)
     owners = np.zeros(len(rows), dtype=OWNER)
@@ -314,7 +321,9 @@ def claims_of(table: pa.Table, rows: np.ndarray, numbers: Mapping[int, int]) -> 
     owners["arrived"] = np.asarray(some["arrived_at"].cast(pa.int64()))
     owners["fingerprint"] = np.asarray(some["fingerprint"])
     ids = some["event_uuid"].combine_chunks()
-    return Claims(keys=keys_of(ids if isinstance(ids, pa.Array) else pa.concat_arrays(ids.chunks)), owners=owners)
+    return Claims(
+        keys=keys_of(ids if isinstance(ids, pa.Array) else pa.concat_arrays(ids.chunks)), owners=owners
+    )
 
 
 def _number(position: str | None) -> int | None:

@@ -7,9 +7,10 @@ store answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -79,17 +80,20 @@ def claims_from_rows(ids: CommittedIds, claims: ClaimStore) -> Claims:
     return Claims(keys=keys[rows], owners=owners[rows])
 
 
-def _shard_numbers(table: pa.Table, claims: ClaimStore) -> np.ndarray:
-    names = pc.binary_join_element_wise(table["source"].cast(pa.string()), table["shard"].cast(pa.string()), "\x00")
+def _shard_numbers(table: pa.Table, claims: ClaimStore) -> npt.NDArray[np.uint32]:
+    names = pc.binary_join_element_wise(
+        table["source"].cast(pa.string()), table["shard"].cast(pa.string()), "\x00"
+    )
     encoded = _one(names).dictionary_encode()
     numbers = []
     for name in encoded.dictionary.to_pylist():
         source, shard = name.split("\x00")
         numbers.append(claims.shard_number(Shard(source, shard)))
-    return np.array(numbers, dtype=np.uint32)[np.asarray(encoded.indices)]
+    by_code = np.array(numbers, dtype=np.uint32)
+    return by_code[np.asarray(encoded.indices)]
 
 
-def _positions(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+def _positions(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int32]]:
     subs = np.full(len(column), NO_SUB, dtype=np.int32)
     texts = column
     inside = np.flatnonzero(np.asarray(pc.match_substring(column, "#")))
@@ -114,7 +118,7 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 def abandoned_shards(source: Source, lake: Lake, state: LedgerState) -> LedgerState:
     """Note the shards of this source from which nothing will come any more, so that their open claims are free."""
     known: dict[Shard, str | None] = {}
-    mine: Mapping = {shard: s for shard, s in state.shards.items() if shard.source == source.name}
+    mine = {shard: s for shard, s in state.shards.items() if shard.source == source.name}
     for shard in source.abandoned(mine):
         if shard not in state.abandoned:
             known[shard] = mine[shard].position

@@ -26,7 +26,7 @@ from headgate.lake.lease import LocalLease
 from headgate.lake.stage import JsonStyle
 from headgate.pipeline import FlowSettings, Pipeline
 from headgate.ports import ClaimStore, LedgerState, Source, Telemetry
-from headgate.source.files import FileSource
+from headgate.source.files import FileSource, Start
 from headgate.source.stdin import StdinSource
 from headgate.telemetry.facts import Noticed, RunStarted
 
@@ -104,7 +104,9 @@ def open_claims(identity: ClaimsIdentity, lake: TableLake, telemetry: Telemetry)
     store = RocksDbClaimStore(path)
     if store.moved_aside is not None:
         telemetry.emit(
-            Noticed(what=f"the claim store {path} was damaged; it lies at {store.moved_aside}, a new one is filled")
+            Noticed(
+                what=f"the claim store {path} was damaged; it lies at {store.moved_aside}, a new one is filled"
+            )
         )
     return store
 
@@ -117,16 +119,21 @@ def open_source(job: Job, config: Config, clock: SystemClock) -> Source:
         run_id = hashlib.blake2b(os.urandom(16), digest_size=8).hexdigest()
         return StdinSource(run_id=run_id, arrived_us=clock.now_us(), name=name or "-", limits=limits)
     _refuse_later(job.source, "SOURCE is a file, folder, glob or - for standard input")
-    start = config.source.start
     return FileSource(
         job.source,
         clock=clock,
         name=name,
         once=job.once is not False,
-        start=start if start in ("earliest", "latest") else datetime.fromisoformat(start),
+        start=_start(config.source.start),
         limits=limits,
         poll_seconds=config.source.poll_seconds,
     )
+
+
+def _start(text: str) -> Start:
+    if text == "earliest" or text == "latest":
+        return text
+    return datetime.fromisoformat(text)
 
 
 def _limits(config: Config) -> Limits:
@@ -141,7 +148,9 @@ def envelope_of(config: Config) -> Envelope:
     Raises:
         ConfigError: one path runs through another.
     """
-    envelope = Envelope(id=config.envelope.id, name=config.envelope.name, created_at=config.envelope.created_at)
+    envelope = Envelope(
+        id=config.envelope.id, name=config.envelope.name, created_at=config.envelope.created_at
+    )
     try:
         decoder_of(envelope)
     except ValueError as error:

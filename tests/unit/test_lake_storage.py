@@ -85,6 +85,8 @@ def test_a_file_in_place_of_a_folder_stops(storage):
     storage.put("a", b"")
     with pytest.raises(PermanentError):
         storage.put("a/b", b"")
+    with pytest.raises(PermanentError):
+        storage.put_if_absent("a/b", b"")
 
 
 def test_other_storages_are_refused_by_name():

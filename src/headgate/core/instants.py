@@ -30,9 +30,7 @@ MAX_NUMBER_TEXT = 64  # characters; no instant needs more digits
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NUMBER = re.compile(r"[+-]?(\d+)(\.\d+)?([eE][+-]?\d{1,3})?")
-ISO = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,18}))?)?(Z|z|[+-]\d\d(?::?\d\d)?)"
-)
+ISO = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,18}))?)?(Z|z|[+-]\d\d(?::?\d\d)?)")
 
 
 #: The usual shape, which Arrow reads in one pass just as `iso_us` does one by one; years before 9999 only.
@@ -79,12 +77,14 @@ def _from_numbers(values: Sequence[Created]) -> Instants:
         column = pa.array(values, type=pa.float64())
     except pa.ArrowInvalid:
         # An integer that no double holds exactly.
-        column = pa.array([None if value is None else _to_float(value) for value in values], type=pa.float64())
+        column = pa.array(
+            [None if value is None else _to_float(value) for value in values], type=pa.float64()
+        )
     present = np.asarray(pc.is_valid(column))
     floats = np.array(pc.fill_null(column, 0.0))  # a copy: texts and exact integers are written into it
     result = _from_floats(floats, present)
-    for i in np.flatnonzero(np.abs(floats) >= EXACT_FLOAT):
-        _put_exact(result, int(i), values[i])
+    for i in np.flatnonzero(np.abs(floats) >= EXACT_FLOAT).tolist():
+        _put_exact(result, i, values[i])
     return result
 
 
@@ -121,23 +121,28 @@ def _put_texts(result: Instants, rows: npt.NDArray[np.int64], values: Sequence[s
     result.warnings[rows[is_given]] |= int(Warn.CREATED_AT_TEXT)
     if pc.all(pc.match_substring_regex(texts, PLAIN_ISO)).as_py():
         try:
-            us = np.asarray(texts.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()))
+            times = np.asarray(texts.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()))
         except pa.ArrowInvalid:
             pass  # a month 13 or the like among them: each for itself
         else:
-            result.us[rows], result.seconds[rows], result.ok[rows] = us, us / 1e6, us >= 0
+            result.us[rows], result.seconds[rows], result.ok[rows] = times, times / 1e6, times >= 0
             return
+    _put_each_text(result, rows, values)
+
+
+def _put_each_text(result: Instants, rows: npt.NDArray[np.int64], values: Sequence[str]) -> None:
+    """Numbers in quotes together, date-times one by one."""
     numbers = [_number(value) for value in values]
     read = _from_numbers(numbers)
-    is_number = np.fromiter((n is not None for n in numbers), dtype=np.bool_, count=len(numbers))
-    for column, part in zip(result[:2], read[:2], strict=True):
-        column[rows[is_number]] = part[is_number]
-    result.ok[rows[is_number]] = read.ok[is_number]
-    result.warnings[rows[is_number]] |= read.warnings[is_number]
-    for at in np.flatnonzero(~is_number).tolist():
-        us = iso_us(values[at])
+    is_number = np.array([number is not None for number in numbers], dtype=np.bool_)
+    at = rows[is_number]
+    result.us[at], result.seconds[at], result.ok[at] = (
+        c[is_number] for c in (read.us, read.seconds, read.ok)
+    )
+    result.warnings[at] |= read.warnings[is_number]
+    for row, value, is_read in zip(rows.tolist(), values, is_number.tolist(), strict=True):
+        us = None if is_read else iso_us(value)
         if us is not None:
-            row = rows[at]
             result.us[row], result.seconds[row], result.ok[row] = us, us / 1e6, 0 <= us < END_US
 
 
@@ -158,7 +163,7 @@ def iso_us(text: str) -> int | None:
     except ValueError:
         return None
     digits = (fraction or "").ljust(7, "0")
-    rounded = (int(digits[: 7]) + 5) // 10 if fraction else 0
+    rounded = (int(digits[:7]) + 5) // 10 if fraction else 0
     try:
         return (whole - EPOCH) // MICROSECOND + rounded
     except OverflowError:

@@ -22,6 +22,7 @@ _QUOTE, _BACKSLASH = 0x22, 0x5C
 
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
+
 def repeated_rows(
     payload: pa.Array,
     data: npt.NDArray[np.uint8],
@@ -104,7 +105,9 @@ def gives_twice(document: bytes, envelope: Envelope) -> bool:
     for path in envelope.paths.values():
         inner = document
         for part in path[:-1]:
-            inner = bytes(memoryview(_raw_members(inner).get(part, b"{}"))) if inner.startswith(b"{") else b"{}"
+            inner = (
+                bytes(memoryview(_raw_members(inner).get(part, b"{}"))) if inner.startswith(b"{") else b"{}"
+            )
         if inner.startswith(b"{") and _has_twice(inner, path[-1]):
             return True
     return False

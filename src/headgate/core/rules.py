@@ -72,7 +72,9 @@ class Rules:
                 self._broken(RULE_COLUMNS.empty_table(), [rule])
             except duckdb.Error as error:
                 first = str(error).splitlines()[0]
-                raise ConfigError(f"[[rules]] {rule.name}: {first}; see `headgate init` for an example") from None
+                raise ConfigError(
+                    f"[[rules]] {rule.name}: {first}; see `headgate init` for an example"
+                ) from None
 
     def __bool__(self) -> bool:
         """True where there are rules."""

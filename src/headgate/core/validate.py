@@ -33,7 +33,9 @@ def validate(parts: pa.Table, max_future_us: int) -> pa.Table:
     reasons = _Reasons(parts)
     reasons.put(_is_empty(parts["event_uuid"]), Reason.EVENT_UUID_MISSING, "the event has no id")
     reasons.put(
-        _above(parts["event_uuid"], MAX_ID_BYTES), Reason.EVENT_UUID_INVALID, f"the id is longer than {MAX_ID_BYTES} bytes"
+        _above(parts["event_uuid"], MAX_ID_BYTES),
+        Reason.EVENT_UUID_INVALID,
+        f"the id is longer than {MAX_ID_BYTES} bytes",
     )
     reasons.put(_is_empty(parts["event_name"]), Reason.EVENT_NAME_MISSING, "the event has no name")
     reasons.put(
@@ -43,16 +45,22 @@ def validate(parts: pa.Table, max_future_us: int) -> pa.Table:
     )
     created = np.asarray(pc.fill_null(parts["created_us"], -1))
     arrived = np.asarray(parts["arrived_at"].cast(pa.int64()))
-    reasons.put(np.asarray(pc.is_null(parts["created_at"])), Reason.CREATED_AT_MISSING, "the event has no created_at")
+    reasons.put(
+        np.asarray(pc.is_null(parts["created_at"])), Reason.CREATED_AT_MISSING, "the event has no created_at"
+    )
     reasons.put(created < 0, Reason.CREATED_AT_INVALID, "created_at is no instant between 1970 and 9999")
     reasons.put(
-        created > arrived + max_future_us, Reason.CREATED_AT_IN_FUTURE, "created_at is later than arrival plus max_future"
+        created > arrived + max_future_us,
+        Reason.CREATED_AT_IN_FUTURE,
+        "created_at is later than arrival plus max_future",
     )
     warnings = np.asarray(parts["warnings"]) | np.where(
         np.asarray(pc.is_null(subtypes)), np.uint16(Warn.EVENT_SUBTYPE_MISSING), np.uint16(0)
     )
     warnings = np.where(reasons.is_event, warnings, np.uint16(0))
-    table = reasons.table().set_column(parts.schema.get_field_index("warnings"), "warnings", pa.array(warnings))
+    table = reasons.table().set_column(
+        parts.schema.get_field_index("warnings"), "warnings", pa.array(warnings)
+    )
     return table.append_column("event_type", types).append_column("event_subtype", subtypes)
 
 
@@ -103,4 +111,8 @@ def _split_names(names: pa.ChunkedArray) -> tuple[pa.Array, pa.Array, npt.NDArra
         valid.append(is_valid)
     indices = encoded.indices
     flags = pc.fill_null(pa.array(valid, pa.bool_()).take(indices), False)
-    return pa.array(types, pa.string()).take(indices), pa.array(subtypes, pa.string()).take(indices), np.asarray(flags)
+    return (
+        pa.array(types, pa.string()).take(indices),
+        pa.array(subtypes, pa.string()).take(indices),
+        np.asarray(flags),
+    )

@@ -7,6 +7,7 @@ leaves the root. Object storage has no rename and no folders: `rename` may be a 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -224,7 +225,10 @@ class LocalStorage:
         while not os.path.isdir(above):
             missing.append(above)
             above = os.path.dirname(above)
-        os.makedirs(folder, exist_ok=True)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except FileExistsError as error:  # a file: not to be taken for "the name is taken" by put_if_absent
+            raise NotADirectoryError(errno.ENOTDIR, "a file lies where a folder is needed", folder) from error
         for made in missing:
             _sync_folder(os.path.dirname(made))
         self._folders.add(folder)

@@ -21,7 +21,7 @@ from headgate.lake.read import relation
 from headgate.lake.storage import LocalStorage
 from headgate.records import Counts, Shard
 from headgate.testing.lake_rows import NOW_US, ODD_TYPES, OTHER_SHARD, SHARD, batch, event_rows
-from headgate.testing.scripted_storage import Killed, ScriptedStorage
+from headgate.testing.scripted_storage import Fault, Killed, ScriptedStorage
 
 Open = Callable[..., TableLake]
 

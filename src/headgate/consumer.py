@@ -14,7 +14,7 @@ from typing import Protocol
 from headgate.errors import CommitConflict, PermanentError
 from headgate.pipeline import Pipeline
 from headgate.ports import ClaimStore, Clock, Lake, LedgerState, Source, Telemetry
-from headgate.records import Receipt
+from headgate.records import Receipt, Shard, ShardState
 from headgate.recover import abandoned_shards, bring_in_step
 from headgate.telemetry.facts import Noticed, StoodBy
 
@@ -82,6 +82,7 @@ class Consumer:
         """
         self._parts, self._clock, self._telemetry = parts, clock, telemetry
         self._standby, self._takeover_seconds, self._stop = standby, takeover_seconds, stop
+        self._positions: dict[Shard, ShardState] = {}
 
     def lag(self) -> Mapping[str, float]:
         """What waits unread; see `ports.Source`."""
@@ -98,7 +99,7 @@ class Consumer:
                 try:
                     yield from self._attempt()
                 except CommitConflict as conflict:
-                    self._stand_by(str(conflict))
+                    self._after(conflict)
                 else:
                     return
 
@@ -110,10 +111,35 @@ class Consumer:
         with closing(parts.open_claims()) as claims:
             state = bring_in_step(claims, parts.lake, state, self._telemetry)
             state = abandoned_shards(source, parts.lake, state)
-            source.resume({s: kept for s, kept in state.shards.items() if s.source == source.name})
+            source.resume(self._own(state))
+            self._positions = self._own(state)
             self._telemetry.emit(parts.started(source, claims, state))
             with closing(parts.pipeline(source, claims).run(state, self._stop)) as receipts:
-                yield from receipts
+                for receipt in receipts:
+                    moved = {r.shard: ShardState(position=r.end, meta=r.meta) for r in receipt.ranges}
+                    self._positions = {**self._positions, **moved}
+                    yield receipt
+
+    def _own(self, state: LedgerState) -> dict[Shard, ShardState]:
+        """What the ledger knows of this consumer's source."""
+        return {s: known for s, known in state.shards.items() if s.source == self._parts.source.name}
+
+    def _after(self, conflict: CommitConflict) -> None:
+        """Begin anew at once, unless another consumer moved a shard of this source: then stand by."""
+        moved = self._own(self._parts.lake.refresh())
+        if _texts(moved) == _texts(self._positions):
+            self._telemetry.emit(Noticed(what=str(conflict)))
+            self._clock.sleep(POLL_SECONDS)
+            return
+        if not self._standby:
+            raise PermanentError(f"{conflict}; another consumer works on this lake (--no-standby)")
+        self._telemetry.emit(StoodBy(reason=str(conflict)))
+        since = self._clock.monotonic()
+        while self._clock.monotonic() - since < self._takeover_seconds and not self._stop():
+            self._clock.sleep(POLL_SECONDS)
+            latest = self._own(self._parts.lake.refresh())
+            if _texts(latest) != _texts(moved):
+                moved, since = latest, self._clock.monotonic()
 
     def _lease_held(self) -> AbstractContextManager[object]:
         lease = self._parts.lease
@@ -135,18 +161,10 @@ class Consumer:
             self._telemetry.emit(Noticed(what="the lake is free; taking over"))
         return True
 
-    def _stand_by(self, reason: str) -> None:
-        """Wait until the ledger stood still long enough."""
-        if not self._standby:
-            raise PermanentError(f"{reason}; another consumer works on this lake (--no-standby)")
-        self._telemetry.emit(StoodBy(reason=reason))
-        number = self._parts.lake.refresh().number
-        since = self._clock.monotonic()
-        while self._clock.monotonic() - since < self._takeover_seconds and not self._stop():
-            self._clock.sleep(POLL_SECONDS)
-            latest = self._parts.lake.refresh().number
-            if latest != number:
-                number, since = latest, self._clock.monotonic()
+
+def _texts(shards: Mapping[Shard, ShardState]) -> dict[Shard, str | None]:
+    """Positions alone."""
+    return {shard: known.position for shard, known in shards.items()}
 
 
 class _Held:

@@ -185,6 +185,8 @@ class Pipeline:
         abandoned = {self._claims.shard_number(s): _number(p) for s, p in self._abandoned.items()}
         judgement = judge(claims.keys, claims.owners, self._claims, self._settings.window_us, abandoned)
         self._claims.sync()
+        if self._claims.generation != generation:
+            raise CommitConflict("the claim store lost data while the batch was judged; it is judged again")
         self._types += new_types
         owners = {int(n): self._claims.shard_of(int(n)) for n in np.unique(judgement.owner["shard"])}
         return Decided(

@@ -174,6 +174,10 @@ class ClaimStore(Protocol):
         """Return once all answered claims would survive a kill and, where the disk is honest, a power cut."""
         ...
 
+    def renew(self) -> None:
+        """Forget everything and begin a new generation; what the ledger says is then to be loaded anew."""
+        ...
+
     def statistics(self) -> Mapping[str, float]:
         """For `status` and `doctor`: `claims` (estimate), `disk_bytes`, `memory_bytes`, where known."""
         ...

@@ -32,6 +32,9 @@ def bring_in_step(claims: ClaimStore, lake: Lake, state: LedgerState, telemetry:
     Returns:
         The ledger's end, after an entry for a new generation if there was need of one.
     """
+    if claims.seen and (claims.generation != state.generation or claims.seen > state.number):
+        # Another store was used since, or the lake is an older copy: what this one holds may never have happened.
+        claims.renew()
     is_new = claims.generation != state.generation
     start = 0 if is_new else claims.seen
     loaded = 0

@@ -102,6 +102,11 @@ def open_claims(identity: ClaimsIdentity, lake: TableLake, telemetry: Telemetry)
     root = Path(lake.storage.root) / STATE_FOLDER / CLAIMS_FOLDER
     path = root if identity.identity == DEFAULT_IDENTITY else Path(identity.identity)
     store = RocksDbClaimStore(path)
+    try:
+        store.bind(lake.about.lake_id)
+    except ConfigError:
+        store.close()
+        raise
     if store.moved_aside is not None:
         telemetry.emit(
             Noticed(
@@ -131,9 +136,8 @@ def open_source(job: Job, config: Config, clock: SystemClock) -> Source:
 
 
 def _start(text: str) -> Start:
-    if text == "earliest" or text == "latest":
-        return text
-    return datetime.fromisoformat(text)
+    words: dict[str, Start] = {"earliest": "earliest", "latest": "latest"}
+    return words[text] if text in words else datetime.fromisoformat(text)
 
 
 def _limits(config: Config) -> Limits:

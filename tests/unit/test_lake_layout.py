@@ -5,11 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 import headgate
+from headgate.core.schema import TABLES
 from headgate.errors import ConfigError, LakeTooNewError, PermanentError
 from headgate.lake.entry import Entry, Range, abandoned_of
 from headgate.lake.lake import LakeOptions, open_or_create
@@ -53,6 +56,19 @@ def test_without_a_format_the_lake_is_what_it_was(storage):
     lake.close()
     written = json.loads(storage.get(FORMAT_PATH))
     assert (lake.about.format, written["headgate_version"]) == ("parquet", headgate.__version__)
+
+
+@pytest.mark.parametrize("table_format", ["delta", "parquet", "json"])
+def test_a_lake_made_by_several_at_once_is_one_lake(storage, table_format):
+    def make(_):
+        lake = open_or_create(storage.root, table_format, LakeOptions(), now_us=lambda: 0)
+        lake.close()
+        return lake.about.lake_id
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(make, range(4)))) == 1
+    if table_format == "delta":
+        assert [DeltaTable(f"{storage.root}/{table}").version() for table in TABLES] == [0, 0, 0, 0]
 
 
 def test_a_lake_has_one_claim_store(storage):

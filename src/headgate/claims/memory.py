@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import uuid
 from collections.abc import Mapping, Set
 
 import numpy as np
@@ -12,7 +12,6 @@ from headgate.records import KEY_BYTES, OWNER, SEQUENCE_BYTES, Claims, Shard
 
 BUCKET_US = 24 * 3600 * 1_000_000  # µs; a seventh of the default window
 POSITION_BYTES = 4 + SEQUENCE_BYTES + 4  # shard, sequence and sub stand at the head of an OWNER
-_generations = itertools.count(1)
 
 
 class MemoryClaimStore:
@@ -27,11 +26,11 @@ class MemoryClaimStore:
         """
         self.is_embedded = is_embedded
         self._bucket_us = bucket_us
-        self.lose_everything()
+        self.renew()
 
-    def lose_everything(self) -> None:
-        """Behave as a store whose data is gone: everything is forgotten, and another generation begins."""
-        self._generation = f"memory-{next(_generations)}"
+    def renew(self) -> None:
+        """Forget everything and begin a new generation; what a store does whose data is gone."""
+        self._generation = f"memory-{uuid.uuid4().hex}"
         self._seen = 0
         self._owners: dict[bytes, bytes] = {}
         self._shards: list[Shard] = []
@@ -40,7 +39,7 @@ class MemoryClaimStore:
 
     @property
     def generation(self) -> str:
-        """Another one after `lose_everything`."""
+        """Another one after `renew`."""
         return self._generation
 
     @property

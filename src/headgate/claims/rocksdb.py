@@ -6,6 +6,7 @@ follow the owner's arrival, so that expiry drops whole buckets.
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from headgate.claims.run_log import RunLog
 from headgate.claims.runs import Run, decode_run, encode_run, last_sequences
 from headgate.core.dedup import first_copies, is_abandoned, is_same_position, put_rows, rows_of
 from headgate.core.keys import mixed
+from headgate.errors import ConfigError
 from headgate.records import OWNER, Claims, Shard
 
 BUCKET_US = 24 * 3600 * 1_000_000  # µs; a seventh of the default window
@@ -60,14 +62,19 @@ class RocksDbClaimStore:
             ClaimStoreInUse: another process has it open.
             TransientError: the disk does not answer or is full.
         """
-        self._buckets = Buckets(path)
+        self._path, self._wanted_bucket_us = path, bucket_us
+        self._begin(seen_filter or SeenFilter())
         self.moved_aside = self._buckets.moved_aside
+
+    def _begin(self, seen_filter: SeenFilter) -> None:
+        """Read what the store says of itself; make it up for a new one."""
+        self._buckets = Buckets(self._path)
         facts = dict(self._buckets.scan(None, b"fact "))
         if not facts:
             facts = {
                 b"fact generation": uuid.uuid4().hex.encode(),
                 b"fact seen": b"0",
-                b"fact bucket_us": str(bucket_us).encode(),
+                b"fact bucket_us": str(self._wanted_bucket_us).encode(),
             }
             batch = self._buckets.batch()
             batch.put(None, list(facts), list(facts.values()))
@@ -80,8 +87,35 @@ class RocksDbClaimStore:
         ]
         self._shard_numbers = {shard: number for number, shard in enumerate(self._shards)}
         self._committed: dict[int, int | None] = {}
-        self._filter = seen_filter or SeenFilter()
+        self._lake_id = facts.get(b"fact lake", b"").decode()
+        self._filter = seen_filter
         self._runs = RunLog(self._buckets, self._filter)
+
+    def bind(self, lake_id: str) -> None:
+        """Belong to one lake for ever: the claims of another one would make duplicates of its events.
+
+        Raises:
+            ConfigError: the store belongs to another lake.
+        """
+        if self._lake_id and self._lake_id != lake_id:
+            raise ConfigError(
+                f"the claim store {self._path} belongs to another lake ({self._lake_id}): name another folder "
+                f"with --dedup rocksdb:PATH, or delete it if that lake is gone"
+            )
+        if not self._lake_id:
+            batch = self._buckets.batch()
+            batch.put(None, [b"fact lake"], [lake_id.encode()])
+            batch.write(is_synced=True)
+            self._lake_id = lake_id
+
+    def renew(self) -> None:
+        """Forget everything but the lake it belongs to, and begin a new generation."""
+        lake_id = self._lake_id
+        self._buckets.close()
+        shutil.rmtree(self._path)
+        self._begin(SeenFilter())
+        if lake_id:
+            self.bind(lake_id)
 
     @property
     def generation(self) -> str:

@@ -10,8 +10,10 @@ opening and writes the checkpoints. Format: the Delta transaction protocol, acti
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -28,10 +30,6 @@ from headgate.lake.storage import Storage
 APP_ID = "headgate"  # of our `txn` actions; their version is the ledger number
 CHECKPOINT_EVERY = 100  # commits; costs about 0.5 s at 40,000 files
 _WRITER_VERSION = 2  # protocol; what is written here needs nothing newer
-_CONFIGURATION = {
-    "delta.checkpointInterval": str(CHECKPOINT_EVERY),
-    "delta.dataSkippingStatsColumns": "",
-}
 
 
 @dataclass(slots=True)
@@ -40,7 +38,6 @@ class _Log:
 
     version: int
     number: int
-    since_checkpoint: int = 0
 
 
 class DeltaTables:
@@ -53,23 +50,14 @@ class DeltaTables:
         self._logs: dict[str, _Log] = {}
 
     def create(self) -> None:
-        """Make the tables that are missing, with the schemas of core/schema.py. Safe to race."""
+        """Make the tables that are missing, with the schemas of core/schema.py. Safe to race.
+
+        delta-rs writes the first version elsewhere, and put-if-absent brings it here: two creators at once would
+        otherwise leave a table with two first versions.
+        """
         for table, schema in TABLES.items():
-            uri = self._uri(table)
-            if not DeltaTable.is_deltatable(uri):
-                times = [f.name for f in schema if pa.types.is_timestamp(f.type)]
-                try:
-                    DeltaTable.create(
-                        uri,
-                        schema,
-                        mode="ignore",
-                        partition_by=list(PARTITIONS[table]),
-                        name=table,
-                        configuration={**_CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(times)},
-                    )
-                except DeltaError as error:
-                    if not DeltaTable.is_deltatable(uri):
-                        raise TransientError(f"cannot make the Delta table {uri}: {error}") from error
+            if not DeltaTable.is_deltatable(self._uri(table)):
+                self._storage.put_if_absent(_version_path(table, 0), _first_version(table, schema))
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """Show the rows of the entries, in order; what a table already shows is left out.
@@ -98,10 +86,9 @@ class DeltaTables:
             if self._storage.put_if_absent(_version_path(table, log.version + 1), content):
                 log.version += 1
                 log.number = missing[-1].number
-                log.since_checkpoint += 1
                 break
-        if log.since_checkpoint >= CHECKPOINT_EVERY:
-            self._checkpoint(table, log)
+        if log.version % CHECKPOINT_EVERY == 0:
+            self._checkpoint(table)
 
     def _open(self, table: str) -> _Log:
         """The newest state by delta-rs, which finds it from the last checkpoint."""
@@ -134,7 +121,6 @@ class DeltaTables:
                 if action.txn is not None and action.txn.appId == APP_ID:
                     log.number = max(log.number, action.txn.version)
             log.version += 1
-            log.since_checkpoint += 1
         return True
 
     def _commit(self, table: str, files: Sequence[File], first: int, last: int) -> bytes:
@@ -159,9 +145,8 @@ class DeltaTables:
         actions += [{"add": _add(table, file, now_ms)} for file in files]
         return b"".join(msgspec.json.encode(action) + b"\n" for action in actions)
 
-    def _checkpoint(self, table: str, log: _Log) -> None:
+    def _checkpoint(self, table: str) -> None:
         """Write a checkpoint, so that readers start from it; a failure is no matter, the next follows."""
-        log.since_checkpoint = 0
         try:
             DeltaTable(self._uri(table)).create_checkpoint()
         except DeltaError:
@@ -188,6 +173,23 @@ class _Action(msgspec.Struct):
 
 
 _ACTION = msgspec.json.Decoder(_Action)
+
+
+def _first_version(table: str, schema: pa.Schema) -> bytes:
+    """Protocol and metadata of an empty table."""
+    times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+    with tempfile.TemporaryDirectory() as folder:
+        DeltaTable.create(
+            folder,
+            schema,
+            partition_by=list(PARTITIONS[table]),
+            name=table,
+            configuration={
+                "delta.checkpointInterval": str(CHECKPOINT_EVERY),
+                "delta.dataSkippingStatsColumns": ",".join(times),
+            },
+        )
+        return (Path(folder) / "_delta_log" / f"{0:020d}.json").read_bytes()
 
 
 def _version_path(table: str, version: int) -> str:

@@ -70,7 +70,12 @@ class LakeOptions:
 
 
 class TableLake:
-    """A lake on one storage. `stage`, `commit` and `publish` may each be called by a thread of its own."""
+    """A lake on one storage. `stage`, `commit` and `publish` may each be called by a thread of its own.
+
+    Attributes:
+        storage: where it lies.
+        about: what `format.json` says.
+    """
 
     def __init__(
         self,

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from headgate.lake.storage_errors import storage_error
+
 LOCK_NAME = "lease.lock"
 HOLDER_NAME = "lease.json"
 
@@ -37,22 +39,35 @@ class LocalLease:
         self._file: int | None = None
 
     def try_acquire(self) -> bool:
-        """Take the lease if nobody has it; True also where this object has it already. Never waits."""
+        """Take the lease if nobody has it; True also where this object has it already. Never waits.
+
+        Raises:
+            TransientError, PermanentError: the file system cannot lock there.
+        """
         if self._file is not None:
             return True
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file = self._lock()
         except BlockingIOError:
-            os.close(file)
             return False
-        self._file = file
+        except OSError as error:
+            raise storage_error(error, str(self._folder / LOCK_NAME)) from error
         holder = Holder(host=socket.gethostname(), pid=os.getpid(), since_us=self._now_us())
         written = self._folder / f"{HOLDER_NAME}.{os.getpid()}"
         written.write_bytes(msgspec.json.encode(holder))
         written.replace(self._folder / HOLDER_NAME)
         return True
+
+    def _lock(self) -> int:
+        """Open and lock the file; its descriptor is the lease."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            raise
+        return file
 
     def holder(self) -> Holder | None:
         """Who took the lease last and has not released it; None where nobody is known."""

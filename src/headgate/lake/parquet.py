@@ -40,10 +40,14 @@ def prepare(table: pa.Table) -> pa.Table:
     """Encode repeating columns once for the whole batch: sorting and writing them then costs little."""
     for i, name in enumerate(table.column_names):
         column = table.column(i)
-        if name in _REPEATING and not pa.types.is_dictionary(column.type):
-            encoded = column.combine_chunks().dictionary_encode()
-            if len(encoded.dictionary) <= _MAX_DICTIONARY:
-                table = table.set_column(i, name, encoded)
+        if name not in _REPEATING and not pa.types.is_dictionary(column.type):
+            continue
+        array = column.combine_chunks()
+        encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+        if len(encoded.dictionary) <= _MAX_DICTIONARY:
+            table = table.set_column(i, name, encoded)
+        elif encoded is array:
+            table = table.set_column(i, name, array.dictionary_decode())
     return table
 
 

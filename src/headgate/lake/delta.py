@@ -52,8 +52,8 @@ class DeltaTables:
     def create(self) -> None:
         """Make the tables that are missing, with the schemas of core/schema.py. Safe to race.
 
-        delta-rs writes the first version elsewhere, and put-if-absent brings it here: two creators at once would
-        otherwise leave a table with two first versions.
+        delta-rs writes the first version elsewhere, and put-if-absent brings it here: two creators at once
+        would otherwise leave a table with two first versions.
         """
         for table, schema in TABLES.items():
             if not DeltaTable.is_deltatable(self._uri(table)):

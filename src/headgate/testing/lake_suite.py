@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pytest
 
@@ -17,10 +16,19 @@ from headgate.core.schema import TABLES
 from headgate.errors import CommitConflict, CommitUnknown, ConfigError, TransientError
 from headgate.lake.lake import LakeOptions, TableLake, open_lake
 from headgate.lake.layout import Format
-from headgate.lake.read import relation
 from headgate.lake.storage import LocalStorage
 from headgate.records import Counts, Shard
-from headgate.testing.lake_rows import NOW_US, ODD_TYPES, OTHER_SHARD, SHARD, batch, event_rows
+from headgate.testing.lake_rows import (
+    NOW_US,
+    ODD_TYPES,
+    OTHER_SHARD,
+    SHARD,
+    batch,
+    event_rows,
+    read_ids,
+    read_rows,
+    read_table,
+)
 from headgate.testing.scripted_storage import Fault, Killed, ScriptedStorage
 
 Open = Callable[..., TableLake]
@@ -68,45 +76,45 @@ class LakeSuite:
         verdicts = batch(None, "10", ["a", "b"])
         lake.commit(lake.stage(verdicts))
         lake.publish()
-        assert self.rows(lake_path, "events", "event_uuid, event_name, event_type, created_at, sequence") == [
+        assert read_rows(lake_path, "events", "event_uuid, event_name, event_type, created_at, sequence") == [
             ("a", "payment:order", "payment", 1_795_000_000.5, "0"),
             ("b", "payment:order", "payment", 1_795_000_000.5, "1"),
         ]
-        assert self.rows(lake_path, "rejected", "raw, reason") == [(b"\xff{", "malformed_json")]
-        assert self.rows(lake_path, "duplicates", "event_uuid, original_sequence, conflict") == [
+        assert read_rows(lake_path, "rejected", "raw, reason") == [(b"\xff{", "malformed_json")]
+        assert read_rows(lake_path, "duplicates", "event_uuid, original_sequence, conflict") == [
             ("copy-a", "7", True)
         ]
-        assert self.rows(lake_path, "quality", "entry_id, event_type, accepted") == [("h0-1", "payment", 3)]
+        assert read_rows(lake_path, "quality", "entry_id, event_type, accepted") == [("h0-1", "payment", 3)]
 
     def test_every_column_has_its_type(self, open_handle: Open, lake_path: Path) -> None:
         lake = open_handle()
         lake.commit(lake.stage(batch(None, "10", ["a"])))
         lake.publish()
         for table, schema in TABLES.items():
-            read = self.table(lake_path, table)
+            read = read_table(lake_path, table)
             assert read.column_names == schema.names
             assert [_plain(field.type) for field in read.schema] == [_plain(field.type) for field in schema]
 
     def test_nothing_is_visible_before_publication(self, open_handle: Open, lake_path: Path) -> None:
         lake = open_handle()
         staged = lake.stage(batch(None, "10", ["a"]))
-        assert self.ids(lake_path) == []
+        assert read_ids(lake_path) == []
         lake.commit(staged)
-        assert self.ids(lake_path) == []
+        assert read_ids(lake_path) == []
 
     def test_commit_called_twice_is_one_entry(self, open_handle: Open, lake_path: Path) -> None:
         lake = open_handle()
         staged = lake.stage(batch(None, "10", ["a"]))
         assert lake.commit(staged) == lake.commit(staged)
         lake.publish()
-        assert self.ids(lake_path) == ["a"]
+        assert read_ids(lake_path) == ["a"]
 
     def test_publish_called_twice_shows_the_same_rows(self, open_handle: Open, lake_path: Path) -> None:
         lake = open_handle()
         lake.commit(lake.stage(batch(None, "10", ["a"])))
         assert lake.publish() == lake.publish() == 1
         assert open_handle().publish() == 1
-        assert self.ids(lake_path) == ["a"]
+        assert read_ids(lake_path) == ["a"]
 
     def test_publication_does_not_depend_on_the_hint(
         self, open_handle: Open, storage: ScriptedStorage, lake_path: Path
@@ -116,7 +124,7 @@ class LakeSuite:
         lake.publish()
         storage.delete("_headgate/published.json")
         assert open_handle().publish() == 1
-        assert self.ids(lake_path) == ["a"]
+        assert read_ids(lake_path) == ["a"]
 
     def test_a_resumed_handle_knows_positions_and_counts(self, open_handle: Open) -> None:
         lake = open_handle()
@@ -137,7 +145,7 @@ class LakeSuite:
             second.commit(lost)
         second.discard(lost)
         second.publish()
-        assert self.ids(lake_path) == ["a"]
+        assert read_ids(lake_path) == ["a"]
         assert not any(storage.exists(file.path) for file in lost.files)
 
     def test_a_writer_that_lost_only_the_number_takes_the_next(
@@ -149,7 +157,7 @@ class LakeSuite:
         first.commit(first.stage(batch(None, "10", ["a"])))
         assert second.commit(waiting).number == 2
         second.publish()
-        assert self.ids(lake_path) == ["a", "b"]
+        assert read_ids(lake_path) == ["a", "b"]
 
     def test_writers_at_once_number_their_entries_without_gap(
         self, open_handle: Open, lake_path: Path
@@ -169,7 +177,7 @@ class LakeSuite:
             numbers = [n for written in pool.map(write, range(3)) for n in written]
         assert sorted(numbers) == list(range(1, 16))
         open_handle().publish()
-        assert self.ids(lake_path) == sorted(f"{k}-{i}" for k in range(3) for i in range(5))
+        assert read_ids(lake_path) == sorted(f"{k}-{i}" for k in range(3) for i in range(5))
 
     def test_publishers_at_once_show_each_row_once(self, open_handle: Open, lake_path: Path) -> None:
         lake = open_handle()
@@ -179,7 +187,7 @@ class LakeSuite:
             assert (
                 list(pool.map(lambda handle: handle.publish(), [open_handle() for _ in range(4)])) == [10] * 4
             )
-        assert self.ids(lake_path) == [f"e{i}" for i in range(10)]
+        assert read_ids(lake_path) == [f"e{i}" for i in range(10)]
 
     def test_a_lost_answer_to_the_commit_is_found_again(
         self, open_handle: Open, storage: ScriptedStorage, lake_path: Path
@@ -189,7 +197,7 @@ class LakeSuite:
         storage.fail("put_if_absent", "_headgate/ledger/", "after")
         assert lake.commit(staged).number == 1
         lake.publish()
-        assert (self.ids(lake_path), lake.refresh().number) == (["a"], 1)
+        assert (read_ids(lake_path), lake.refresh().number) == (["a"], 1)
 
     def test_a_commit_that_was_not_written_can_be_tried_again(
         self, open_handle: Open, storage: ScriptedStorage
@@ -226,8 +234,8 @@ class LakeSuite:
             lake.publish()
         assert open_handle().publish() == 2
         assert lake.publish() == 2
-        assert self.ids(lake_path) == ["a", "b", "c"]
-        assert [self.table(lake_path, name).num_rows for name in TABLES] == [3, 2, 2, 2]
+        assert read_ids(lake_path) == ["a", "b", "c"]
+        assert [read_table(lake_path, name).num_rows for name in TABLES] == [3, 2, 2, 2]
 
     def test_a_failing_stage_leaves_nothing_and_can_be_repeated(
         self, open_handle: Open, storage: ScriptedStorage, lake_path: Path
@@ -240,7 +248,7 @@ class LakeSuite:
         assert [path for path in storage.list("") if "h0-1" in path] == []
         lake.commit(lake.stage(verdicts))
         lake.publish()
-        assert self.ids(lake_path) == ["a"]
+        assert read_ids(lake_path) == ["a"]
 
     def test_odd_event_types_are_read_back_exactly(self, open_handle: Open, lake_path: Path) -> None:
         lake = open_handle()
@@ -248,7 +256,7 @@ class LakeSuite:
             start = None if i == 0 else str(i)
             lake.commit(lake.stage(batch(start, str(i + 1), [f"{i:02d}"], event_type=event_type)))
         lake.publish()
-        assert self.rows(lake_path, "events", "event_type") == [(t,) for t in ODD_TYPES]
+        assert read_rows(lake_path, "events", "event_type") == [(t,) for t in ODD_TYPES]
 
     def test_types_above_the_limit_are_a_conflict(self, open_handle: Open) -> None:
         first, second = open_handle(max_event_types=1), open_handle(max_event_types=1)
@@ -303,27 +311,6 @@ class LakeSuite:
         other: Format = "json" if self.table_format != "json" else "delta"
         with pytest.raises(ConfigError, match=f"format {self.table_format}"):
             open_lake(storage, other, LakeOptions(), now_us=lambda: NOW_US)
-
-    def table(self, lake_path: Path, table: str) -> pa.Table:
-        """A whole table, read by DuckDB."""
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            return relation(connection, str(lake_path), table).to_arrow_table()
-
-    def rows(self, lake_path: Path, table: str, columns: str) -> list[tuple[object, ...]]:
-        """Some columns of a table, ordered by its first text column of identity."""
-        order = {
-            "events": "event_uuid",
-            "duplicates": "event_uuid",
-            "rejected": "raw",
-            "quality": "entry_id",
-        }[table]
-        with duckdb.connect() as connection:
-            return relation(connection, str(lake_path), table).order(order).project(columns).fetchall()
-
-    def ids(self, lake_path: Path) -> list[str]:
-        """Ids in `events`, sorted."""
-        return sorted(self.table(lake_path, "events")["event_uuid"].to_pylist())
 
 
 def _plain(data_type: pa.DataType) -> pa.DataType:

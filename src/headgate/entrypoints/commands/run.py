@@ -19,7 +19,7 @@ from headgate.config.load import DEFAULT
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import Progress, number, print_json, print_pairs, progress, seconds
 from headgate.records import Counts
-from headgate.telemetry.facts import BatchCommitted, Noticed, Retried, StageTimed, StoodBy
+from headgate.telemetry.facts import BatchCommitted, Noticed, Retried, RunStarted, StageTimed, StoodBy
 from headgate.telemetry.log import LogLines, Tee
 from headgate.wiring import Job, make_consumer
 
@@ -34,13 +34,14 @@ class Summary:
         stages: CPU and wall seconds by stage.
     """
 
-    counts: Counts = Counts()
+    counts: Counts = field(default_factory=Counts)
     commits: int = 0
     files: int = 0
     retries: int = 0
     warnings: dict[str, int] = field(default_factory=dict)
     stages: dict[str, list[float]] = field(default_factory=dict)
     last_number: int = 0
+    started: float | None = None  # monotonic seconds at which the first attempt began to read
 
     def emit(self, fact: object) -> None:
         """Add a fact."""
@@ -51,6 +52,8 @@ class Summary:
             self.last_number = fact.number
             for name, count in fact.warnings.items():
                 self.warnings[name] = self.warnings.get(name, 0) + count
+        elif isinstance(fact, RunStarted) and self.started is None:
+            self.started = time.monotonic()
         elif isinstance(fact, StageTimed):
             sums = self.stages.setdefault(fact.stage, [0.0, 0.0])
             sums[0] += fact.wall_seconds
@@ -156,7 +159,7 @@ def run_job(job: Job, config: Config, *, as_json: bool, title: str = "run", quie
         for _ in consumer.run():
             pass
     if not quiet:
-        print_summary(summary, job.lake, time.monotonic() - began, as_json=as_json, is_stopped=stop())
+        print_summary(summary, job.lake, began, as_json=as_json, is_stopped=stop())
     return summary
 
 
@@ -189,9 +192,19 @@ class Stop:
         self._is_set = True
 
 
-def print_summary(summary: Summary, lake: str, took: float, *, as_json: bool, is_stopped: bool) -> None:
-    """Say what the run did."""
+def print_summary(summary: Summary, lake: str, began: float, *, as_json: bool, is_stopped: bool) -> None:
+    """Say what the run did.
+
+    Args:
+        summary: of the run.
+        lake: as the user named it.
+        began: monotonic seconds at the start of the command.
+        as_json: for machines.
+        is_stopped: a signal ended it.
+    """
     counts = summary.counts
+    took = time.monotonic() - began
+    flow = time.monotonic() - (summary.started or began)
     result = {
         "lake": lake,
         **counts._asdict(),
@@ -202,6 +215,7 @@ def print_summary(summary: Summary, lake: str, took: float, *, as_json: bool, is
         "warnings": dict(sorted(summary.warnings.items())),
         "retries": summary.retries,
         "seconds": round(took, 3),
+        "flow_seconds": round(flow, 3),
         "stopped_by_signal": is_stopped,
     }
     if as_json:
@@ -219,7 +233,7 @@ def print_summary(summary: Summary, lake: str, took: float, *, as_json: bool, is
     lines: dict[str, object] = {
         "lake": lake,
         "commits": f"{number(summary.commits)} with {number(summary.files)} files",
-        "took": f"{seconds(took)}, {number(round(counts.received / max(took, 1e-9)))} events/s with start-up",
+        "took": f"{seconds(took)}; {number(round(counts.received / max(flow, 1e-9)))} events/s once started",
     }
     if summary.warnings:
         lines["warnings"] = ", ".join(f"{k} {number(v)}" for k, v in sorted(summary.warnings.items()))

@@ -1,0 +1,120 @@
+"""The main job: events/s, CPU seconds of each stage and peak memory, beside a peer that promises nothing.
+
+    make bench                 1,000,000 events to delta and to parquet
+    make bench-long            20,000,000 events: memory does not grow with the number of events
+
+The peer is bare DuckDB on the same file in the same run: lenient JSON parsing and one partitioned Parquet write,
+without validation, de-duplication, commit or restart. The physical limit is reading the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HEADGATE = [sys.executable, "-c", "from headgate.entrypoints.cli import main; main()"]
+PEER = """
+import duckdb, sys
+con = duckdb.connect()
+con.execute("SET threads = 2; SET memory_limit = '1.4GB'; SET preserve_insertion_order = false")
+con.execute('''COPY (
+  SELECT event_uuid, event_name, split_part(event_name, ':', 1) AS event_type, created_at,
+         coalesce(to_timestamp(try_cast(created_at AS DOUBLE))::DATE, DATE '1970-01-01') AS created_date, payload
+  FROM (SELECT line AS payload, unnest(json_transform(line,
+          '{"event_uuid":"VARCHAR","event_name":"VARCHAR","created_at":"VARCHAR"}'))
+        FROM read_csv($1, columns={'line':'VARCHAR'}, delim=chr(1), quote='', escape='', header=false,
+                      max_line_size=20000000, ignore_errors=true)
+        WHERE json_valid(line)))
+  TO $2 (FORMAT parquet, PARTITION_BY (event_type, created_date), COMPRESSION zstd)''', [sys.argv[1], sys.argv[2]])
+"""
+
+
+def measured(command: list[str]) -> tuple[float, float, float, str]:
+    """Wall seconds, CPU seconds, peak MiB and output of a child process."""
+    began = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert child.stdout is not None
+    output = child.stdout.read().decode()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        sys.exit(f"{' '.join(command[:4])} ... ended with {child.returncode}")
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output
+
+
+def make_input(events: int, folder: Path) -> Path:
+    """The generated file; kept between runs where the folder is kept."""
+    path = folder / f"events-{events}.jsonl"
+    if not path.exists():
+        print(f"generating {events:,} events ...", flush=True)
+        options = ["--events", str(events), "--out", str(path), "--start", "2026-11-01T00:00:00Z"]
+        subprocess.run([*HEADGATE, "generate", *options], check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
+def run_headgate(path: Path, table_format: str, folder: Path, extra: list[str]) -> dict[str, object]:
+    """One run into a new lake."""
+    lake = folder / f"lake-{table_format}"
+    shutil.rmtree(lake, ignore_errors=True)
+    command = [*HEADGATE, "run", str(path), str(lake), "--format", table_format, "--json", *extra]
+    wall, cpu, peak, output = measured(command)
+    result = json.loads(output)
+    shutil.rmtree(lake)
+    return {**result, "wall": wall, "cpu": cpu, "peak_mib": peak}
+
+
+def show(table_format: str, result: dict[str, object]) -> None:
+    received, flow = int(str(result["received"])), float(str(result["flow_seconds"]))
+    print(
+        f"headgate {table_format:<8} {received / flow:>9,.0f} events/s   {flow:6.2f} s   CPU {result['cpu']:6.2f} s"
+        f"   peak {result['peak_mib']:5,.0f} MiB   {result['files']:>6} files   conserved: {result['conserved']}"
+    )
+    stages = result["stages"]
+    assert isinstance(stages, dict)
+    in_stages = 0.0
+    for stage, times in stages.items():
+        per_million = times["cpu_seconds"] / received * 1e6
+        in_stages += times["cpu_seconds"]
+        print(f"    {stage:<10} {times['wall_seconds']:6.2f} s wall   {per_million:5.2f} CPU-s per million (own thread)")
+    rest = (float(str(result["cpu"])) - in_stages) / received * 1e6
+    print(f"    {'elsewhere':<10} {'':13}   {rest:5.2f} CPU-s per million (reading, writer and engine threads, start-up)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--formats", default="delta,parquet")
+    parser.add_argument("--folder", type=Path, help="keep the generated input here")
+    parser.add_argument("--repeat", type=int, default=1, help="show the best of so many runs")
+    options, extra = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = make_input(options.events, folder)
+        began = time.perf_counter()
+        with path.open("rb") as file:
+            while file.read(4 << 20):
+                pass
+        print(f"input: {options.events:,} events, {path.stat().st_size / 2**20:,.0f} MiB; {os.cpu_count()} cores")
+        print(f"reading it alone: {time.perf_counter() - began:.2f} s")
+        for table_format in options.formats.split(","):
+            runs = [run_headgate(path, table_format, Path(scratch), extra) for _ in range(options.repeat)]
+            show(table_format, min(runs, key=lambda r: float(str(r["flow_seconds"]))))
+        wall, cpu, peak, _ = measured([sys.executable, "-c", PEER, str(path), f"{scratch}/peer"])
+        print(
+            f"peer: bare DuckDB  {options.events / wall:>9,.0f} events/s   {wall:6.2f} s   CPU {cpu:6.2f} s"
+            f"   peak {peak:5,.0f} MiB   (parse and write only)"
+        )
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main()

@@ -1,15 +1,15 @@
 """The tree of errors, by what the caller does about them.
 
-    HeadgateError
-    ├── ConfigError       wrong usage or configuration: exit 2, nothing was touched
-    ├── RecordError       the data cannot be read: becomes a row in `rejected`, never leaves `core/`
-    ├── TransientError    the outside world did not answer: wait, try again, never skip
-    ├── PermanentError    a human is needed: stop, do not acknowledge the source, exit 1
-    │   ├── LakeTooNewError    a newer Headgate wrote this lake
-    │   ├── SourceGapError     the source no longer holds what was not yet read
-    │   └── BreachError        `verify` or `check` found a broken promise: exit 3
-    ├── CommitConflict    another writer moved the position or the generation: re-read, judge again
-    └── CommitUnknown     the answer to a commit was lost: look for your own entry before any retry
+HeadgateError
+├── ConfigError       wrong usage or configuration: exit 2, nothing was touched
+├── RecordError       the data cannot be read: becomes a row in `rejected`, never leaves `core/`
+├── TransientError    the outside world did not answer: wait, try again, never skip
+├── PermanentError    a human is needed: stop, do not acknowledge the source, exit 1
+│   ├── LakeTooNewError    a newer Headgate wrote this lake
+│   ├── SourceGapError     the source no longer holds what was not yet read
+│   └── BreachError        `verify` or `check` found a broken promise: exit 3
+├── CommitConflict    another writer moved the position or the generation: re-read, judge again
+└── CommitUnknown     the answer to a commit was lost: look for your own entry before any retry
 """
 
 from __future__ import annotations

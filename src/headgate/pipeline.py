@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -23,8 +23,9 @@ import pyarrow.compute as pc
 from headgate.ahead import ahead
 from headgate.core.admit import admit
 from headgate.core.batching import Cutter
+from headgate.core.columns import one_array
 from headgate.core.decode import decode
-from headgate.core.dedup import judge
+from headgate.core.dedup import judge, rows_of
 from headgate.core.enrich import enrich, sequence_bytes
 from headgate.core.envelope import Envelope
 from headgate.core.keys import keys_of
@@ -42,7 +43,7 @@ from headgate.core.verdicts import (
 )
 from headgate.errors import CommitConflict, CommitUnknown, TransientError
 from headgate.ports import ClaimStore, Clock, Lake, LedgerState, Source, Telemetry
-from headgate.records import OWNER, Claims, Counts, Receipt, RecordBatch, Shard, ShardRange, Staged, Verdicts
+from headgate.records import OWNER, Claims, Receipt, RecordBatch, Shard, ShardRange, Staged, Verdicts
 from headgate.telemetry.facts import BatchCommitted, Noticed, Published, Retried, StageTimed
 
 T = TypeVar("T")
@@ -219,6 +220,9 @@ class Pipeline:
             generation=decided.generation,
         )
         staged = self._lake.stage(verdicts)
+        # The files hold the rows now; a batch that waits for its commit need not keep them in memory.
+        empty = {name: table.schema.empty_table() for name, table in verdicts.tables.items()}
+        staged = replace(staged, verdicts=replace(verdicts, **empty))
         self._uncommitted[staged.entry_id] = staged
         return staged
 
@@ -311,27 +315,21 @@ def apply_rules(parts: pa.Table, rules: Rules) -> pa.Table:
 
 def claims_of(table: pa.Table, rows: npt.NDArray[np.int64], numbers: Mapping[int, int]) -> Claims:
     """The claims that the given rows of enriched parts make, in order."""
-    some = table.select(["event_uuid", "shard", "sequence", "sub", "arrived_at", "fingerprint"]).take(
-        pa.array(rows)
-    )
-    some = some.combine_chunks()
-    by_index = np.array([numbers[i] for i in range(len(numbers))], dtype=np.uint32)
-    owners = np.zeros(len(rows), dtype=OWNER)
-    owners["shard"] = by_index[np.asarray(some["shard"])] if len(rows) else 0
-    owners["sequence"] = sequence_bytes(some["sequence"]).view("V24").ravel() if len(rows) else b""
-    owners["sub"] = np.asarray(some["sub"])
-    owners["arrived"] = np.asarray(some["arrived_at"].cast(pa.int64()))
-    owners["fingerprint"] = np.asarray(some["fingerprint"])
-    ids = some["event_uuid"].combine_chunks()
-    return Claims(
-        keys=keys_of(ids if isinstance(ids, pa.Array) else pa.concat_arrays(ids.chunks)), owners=owners
-    )
+    ids = one_array(table["event_uuid"])
+    owners = np.zeros(table.num_rows, dtype=OWNER)
+    if len(rows):
+        by_index = np.array([numbers[i] for i in range(len(numbers))], dtype=np.uint32)
+        owners["shard"] = by_index[np.asarray(table["shard"])]
+        owners["sequence"] = sequence_bytes(table["sequence"]).view("V24").ravel()
+        owners["sub"] = np.asarray(table["sub"])
+        owners["arrived"] = np.asarray(table["arrived_at"].cast(pa.int64()))
+        owners["fingerprint"] = np.asarray(table["fingerprint"])
+    if len(rows) * 2 < table.num_rows:
+        return Claims(keys=keys_of(ids.take(pa.array(rows))), owners=rows_of(owners, rows))
+    # Of nearly all rows: cheaper to make all keys than to copy the ids first.
+    return Claims(keys=keys_of(ids.fill_null("")).take(rows, axis=0), owners=rows_of(owners, rows))
 
 
 def _number(position: str | None) -> int | None:
     return None if position is None else int(position)
 
-
-def total(receipts: Sequence[Receipt]) -> Counts:
-    """Sum of the counts of receipts."""
-    return sum((r.counts for r in receipts), Counts())

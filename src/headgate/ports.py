@@ -207,7 +207,7 @@ class LedgerState:
     event_types: Sequence[str] = ()
     generation: str | None = None
     abandoned: Mapping[Shard, str | None] = field(default_factory=dict)
-    counts: Counts = Counts()
+    counts: Counts = field(default_factory=Counts)
     committed_us: int = 0
     writer: Mapping[str, Any] = field(default_factory=dict)
 

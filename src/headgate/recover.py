@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headgate.core.columns import one_array
 from headgate.core.keys import fingerprints, keys_of
 from headgate.ports import ClaimStore, CommittedIds, Lake, LedgerState, Source, Telemetry
 from headgate.records import NO_SUB, OWNER, SEQUENCE_BYTES, Claims, Shard
@@ -75,8 +76,8 @@ def claims_from_rows(ids: CommittedIds, claims: ClaimStore) -> Claims:
     owners["sequence"] = sequences
     owners["sub"] = subs
     owners["arrived"] = np.asarray(table["arrived_at"].cast(pa.int64()))
-    owners["fingerprint"] = fingerprints(_one(table["payload"]))
-    keys = keys_of(_one(table["event_uuid"]))
+    owners["fingerprint"] = fingerprints(one_array(table["payload"]))
+    keys = keys_of(one_array(table["event_uuid"]))
     # An id stands twice where its window had passed: the later owner counts.
     _, last = np.unique(keys[::-1].view([("a", "u8"), ("b", "u8")]).ravel(), return_index=True)
     rows = np.sort(len(keys) - 1 - last)
@@ -87,13 +88,13 @@ def _shard_numbers(table: pa.Table, claims: ClaimStore) -> npt.NDArray[np.uint32
     names = pc.binary_join_element_wise(
         table["source"].cast(pa.string()), table["shard"].cast(pa.string()), "\x00"
     )
-    encoded = _one(names).dictionary_encode()
+    encoded = one_array(names).dictionary_encode()
     numbers = []
     for name in encoded.dictionary.to_pylist():
         source, shard = name.split("\x00")
         numbers.append(claims.shard_number(Shard(source, shard)))
-    by_code = np.array(numbers, dtype=np.uint32)
-    return by_code[np.asarray(encoded.indices)]
+    by_code: npt.NDArray[np.uint32] = np.array(numbers, dtype=np.uint32)
+    return by_code.take(np.asarray(encoded.indices))
 
 
 def _positions(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int32]]:
@@ -111,11 +112,6 @@ def _positions(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.void], npt.NDArr
         whole = b"".join(int(t).to_bytes(SEQUENCE_BYTES, "big") for t in texts.to_pylist())
         out = np.frombuffer(whole, dtype=np.uint8).reshape(-1, SEQUENCE_BYTES)
     return np.ascontiguousarray(out).view(f"V{SEQUENCE_BYTES}").ravel(), subs
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    array = column.combine_chunks()
-    return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
 
 
 def abandoned_shards(source: Source, lake: Lake, state: LedgerState) -> LedgerState:

@@ -73,9 +73,9 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a batch is full; the first limit that is reached cuts it."""
 
-    max_events: Annotated[int, Meta(ge=1, le=10_000_000, description="Events in a batch.")] = 100_000
+    max_events: Annotated[int, Meta(ge=1, le=10_000_000, description="Events in a batch.")] = 250_000
     max_bytes: Annotated[int, Meta(ge=1, le=4096 * MIB, description="Bytes of records in a batch.")] = (
-        64 * MIB
+        128 * MIB
     )
     flush_seconds: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds after which a batch is committed though not full.")

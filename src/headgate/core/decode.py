@@ -95,7 +95,9 @@ def _decode_chunk(
     rows, prints = _loop(text, odd, decoder)
     columns = decoder.columns(rows)
     warnings = np.zeros(len(chunk), dtype=np.uint16)
-    warnings[repeated_rows(text.array, text.bytes, text.offsets, ~odd, envelope)] |= int(Warn.DUPLICATE_KEY)
+    given = {field: len(rows) - values.count(None) for field, values in columns.items()}
+    repeated = repeated_rows(text.array, text.bytes, text.offsets, odd, given, envelope)
+    warnings[repeated] |= int(Warn.DUPLICATE_KEY)
     odd_rows = np.flatnonzero(odd)
     exact = _Exact(chunk.column("data"))
     parts = [parts_of(exact.record(i), _fault(chunk, i), envelope, limits) for i in odd_rows.tolist()]
@@ -160,7 +162,10 @@ def _suspicious(chunk: pa.RecordBatch, text: _Text, limits: Limits) -> npt.NDArr
     if "fault" in chunk.schema.names:
         odd |= np.asarray(pc.is_valid(chunk.column("fault")))
     if lengths.size and lengths.max() >= MIN_DEEP_BYTES:
-        odd |= _count_per_row(text, _opening_brackets(text.bytes)) > MAX_DEPTH
+        opens = _opening_brackets(text.bytes)
+        # More than MAX_DEPTH in one row stand closer together than the longest row is long.
+        if len(opens) > MAX_DEPTH and (opens[MAX_DEPTH:] - opens[:-MAX_DEPTH]).min() < lengths.max():
+            odd |= _count_per_row(text, opens) > MAX_DEPTH
     if not _is_text(text.array):
         odd[list(_broken_text(text))] = True
     return odd
@@ -202,22 +207,22 @@ def _count_per_row(text: _Text, positions: npt.NDArray[np.int64]) -> npt.NDArray
 def _loop(
     text: _Text, odd: npt.NDArray[np.bool_], decoder: EnvelopeDecoder
 ) -> tuple[list[Any], npt.NDArray[np.uint64]]:
-    """The one Python loop over events. Marks in `odd` what it could not decode."""
-    decode_one, empty, view = decoder.decode, decoder.empty, text.view
-    digest = xxhash.xxh3_64_intdigest
+    """The one loop over events, in C but for what cannot be decoded; that is marked in `odd`."""
+    bounds = text.offsets.tolist()
+    base = bounds[0] if bounds else 0
+    data = bytes(text.view[base : bounds[-1]])
+    documents = [data[start - base : end - base] for start, end in pairwise(bounds)]
     rows: list[Any] = []
-    prints: list[int] = []
-    add_row, add_print = rows.append, prints.append
-    for i, (start, end) in enumerate(pairwise(text.offsets.tolist())):
-        document = view[start:end]
+    rest = iter(documents)
+    while True:
         try:
-            add_row(decode_one(document))
-            add_print(digest(document))
+            rows.extend(map(decoder.decode, rest))
+            break
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            odd[i] = True
-            add_row(empty)
-            add_print(0)
-    return rows, np.array(prints, dtype=np.uint64)
+            # `extend` keeps what came before; the one that failed is taken from `rest`.
+            odd[len(rows)] = True
+            rows.append(decoder.empty)
+    return rows, np.fromiter(map(xxhash.xxh3_64_intdigest, documents), np.uint64, len(documents))
 
 
 class _Exact:

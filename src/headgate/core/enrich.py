@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headgate.core.columns import one_array
 from headgate.core.schema import TIMESTAMP
 from headgate.records import NO_SUB, SEQUENCE_BYTES, ShardRange
 
@@ -52,11 +53,7 @@ def _date(us: npt.NDArray[np.int64]) -> pa.Array:
 
 def sequence_bytes(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
     """A column of sequences as (n, 24) uint8, without a copy where it is one chunk."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):
-        array = (
-            pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], pa.binary(SEQUENCE_BYTES))
-        )
+    array = one_array(column)
     data = array.buffers()[1]
     flat = np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, dtype=np.uint8)
     start = array.offset * SEQUENCE_BYTES

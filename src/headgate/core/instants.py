@@ -60,7 +60,8 @@ def instants(values: Sequence[Created]) -> Instants:
     Returns:
         Instants; `ok` is False for missing values and for what is no instant from 1970 to 9999.
     """
-    texts = [i for i, value in enumerate(values) if type(value) is str]
+    kinds = list(map(type, values))
+    texts = [i for i, kind in enumerate(kinds) if kind is str] if str in kinds else []
     numbers: Sequence[Created] = values
     if texts:
         numbers = list(values)

@@ -92,15 +92,17 @@ def split(table: pa.Table, columns: Sequence[str]) -> tuple[pa.Table, list[Part]
         code = code * len(values) + indices
         dictionaries.append(values)
     rest = table.drop_columns(list(columns)).combine_chunks()
-    order = np.argsort(_narrow(code), kind="stable")
-    code = code[order]
+    is_sorted = bool((code[1:] >= code[:-1]).all())
+    if not is_sorted:
+        order = np.argsort(_narrow(code), kind="stable")
+        code, rest = code[order], rest.take(pa.array(order))
     starts = [0, *(np.flatnonzero(np.diff(code)) + 1).tolist()]
     ends = [*starts[1:], table.num_rows]
     parts = [
         Part(_decode(int(code[start]), dictionaries), start, end - start)
         for start, end in zip(starts, ends, strict=True)
     ]
-    return (rest if len(parts) == 1 else rest.take(pa.array(order))), parts
+    return rest, parts
 
 
 def _codes(column: pa.ChunkedArray, name: str) -> tuple[npt.NDArray[np.int64], list[str]]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headgate.core.columns import encode
 from headgate.core.reasons import PARTITION_FLOOD, Warn
 from headgate.core.schema import QUALITY, TIMESTAMP
 from headgate.core.verdicts import Judged
@@ -23,12 +24,11 @@ def quality_rows(judged: Judged) -> pa.Table:
         judged: the batch.
 
     Returns:
-        QUALITY, its `entry_id` and `staged_at` left null for the lake to fill in; `event_type` is null for parts in which no type could be read. For every row
-        received = accepted + duplicates + rejected.
+        QUALITY, its `entry_id` and `staged_at` left null for the lake to fill in; `event_type` is null for parts in
+        which no type could be read. For every row received = accepted + duplicates + rejected.
     """
     parts = judged.parts
-    encoded = parts["event_type"].combine_chunks().dictionary_encode(null_encoding="encode")
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    encoded = encode(parts["event_type"])
     code, size = np.asarray(encoded.indices), len(encoded.dictionary)
 
     def count(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ stands twice between quotes, or once in an escaped spelling; only such rows are 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -27,7 +27,8 @@ def repeated_rows(
     payload: pa.Array,
     data: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
-    wanted: npt.NDArray[np.bool_],
+    odd: npt.NDArray[np.bool_],
+    given: Mapping[str, int],
     envelope: Envelope,
 ) -> npt.NDArray[np.int64]:
     """Rows whose event gives one of the common fields twice.
@@ -36,20 +37,24 @@ def repeated_rows(
         payload: event texts, large_binary (n).
         data: the bytes behind them.
         offsets: (n + 1) where each begins in `data`.
-        wanted: (n) rows to look at: those that were decoded.
+        odd: (n) rows that were not decoded; they are left out.
+        given: how many decoded rows gave each field.
         envelope: the fields' paths; the leaf of a dotted path is looked for by its last part.
 
     Returns:
         Indices of rows.
     """
     candidates = np.zeros(len(payload), dtype=np.bool_)
-    names = {path[-1].encode() for path in envelope.paths.values()}
-    for length in {len(name) for name in names}:
-        pairs = _quote_pairs(data, length)
-        for spots in _with_name(data, pairs, sorted(name for name in names if len(name) == length)):
+    names = {path[-1].encode(): field for field, path in envelope.paths.items()}
+    odd_texts = [payload[i].as_py() for i in np.flatnonzero(odd).tolist()]
+    escaped = _escaped_ascii(data)
+    for name, spots in _spots(data, sorted(names)).items():
+        in_odd = sum(text.count(b'"' + name + b'"') for text in odd_texts)
+        # The usual case: as often as it was given, so once in each row that gives it.
+        if len(escaped) or len(spots) - in_odd != given[names[name]]:
             candidates |= _per_row(spots, offsets) > 1
-    candidates |= _per_row(_escaped_ascii(data), offsets) > 0
-    rows = np.flatnonzero(candidates & wanted)
+    candidates |= _per_row(escaped, offsets) > 0
+    rows = np.flatnonzero(candidates & ~odd)
     return np.array([i for i in rows if gives_twice(payload[int(i)].as_py(), envelope)], dtype=np.int64)
 
 
@@ -59,40 +64,38 @@ def _per_row(positions: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]) -
     return np.diff(np.searchsorted(positions, offsets))
 
 
-def _quote_pairs(data: npt.NDArray[np.uint8], length: int) -> npt.NDArray[np.int64]:
-    """Positions of a quote with another one right behind the `length` bytes after it."""
-    found = [np.zeros(0, dtype=np.int64)]
-    for start in range(0, len(data) - length - 1, _LOOK_BYTES):
-        is_quote = data[start : start + _LOOK_BYTES + length + 1] == _QUOTE
-        found.append(np.flatnonzero(is_quote[: -length - 1] & is_quote[length + 1 :]) + start)
-    return np.concatenate(found)
-
-
-def _with_name(
-    data: npt.NDArray[np.uint8], pairs: npt.NDArray[np.int64], names: Sequence[bytes]
-) -> Iterator[npt.NDArray[np.int64]]:
-    """For each name (all of one length) those of the pairs of quotes that hold it."""
-    length = len(names[0])
-    near_end = pairs > len(data) - 1 - _WORD
-    # Eight bytes at a time, from unaligned words over the same memory.
-    words = np.ndarray(shape=(max(0, len(data) - _WORD + 1),), dtype="<u8", buffer=data, strides=(1,))
-    safe = pairs[~near_end]
-    heads = words[safe + 1]
-    mask = np.uint64((1 << (8 * min(length, _WORD))) - 1)
-    for name in names:
-        wanted = np.uint64(int.from_bytes(name[:_WORD], "little"))
-        spots = safe[(heads & mask) == wanted]
-        for i in range(_WORD, length):
-            spots = spots[data[spots + 1 + i] == name[i]]
-        last = [p for p in pairs[near_end].tolist() if data[p + 1 : p + 1 + length].tobytes() == name]
-        yield np.concatenate([spots, np.array(last, dtype=np.int64)])
+def _spots(data: npt.NDArray[np.uint8], names: Sequence[bytes]) -> dict[bytes, npt.NDArray[np.int64]]:
+    """Where each name stands between quotes. Block by block, so that a block stays in the cache."""
+    found = {name: [np.zeros(0, dtype=np.int64)] for name in names}
+    by_length = {len(name): [n for n in names if len(n) == len(name)] for name in names}
+    overlap = max(by_length) + 2 + _WORD
+    for start in range(0, len(data), _LOOK_BYTES):
+        block = data[start : start + _LOOK_BYTES + overlap]
+        if len(block) < _LOOK_BYTES + overlap:
+            block = np.concatenate([block, np.zeros(overlap, dtype=np.uint8)])
+        is_quote = block == _QUOTE
+        # Eight bytes at a time: unaligned words over the same memory.
+        words = np.ndarray(shape=(len(block) - _WORD + 1,), dtype="<u8", buffer=block, strides=(1,))
+        for length, same in by_length.items():
+            last = min(_LOOK_BYTES, len(block) - length - 1 - _WORD)
+            pairs = np.flatnonzero(is_quote[:last] & is_quote[length + 1 : length + 1 + last])
+            heads = words[pairs + 1]
+            mask = np.uint64((1 << (8 * min(length, _WORD))) - 1)
+            for name in same:
+                spots = pairs[(heads & mask) == np.uint64(int.from_bytes(name[:_WORD], "little"))]
+                for i in range(_WORD, length):
+                    spots = spots[block[spots + 1 + i] == name[i]]
+                found[name].append(spots + start)
+    return {name: np.concatenate(some) for name, some in found.items()}
 
 
 def _escaped_ascii(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Positions of `\\u0020` to `\\u007f`: an ASCII character in disguise, maybe of a field's name."""
+    r"""Positions of `\u0020` to `\u007f`: an ASCII character in disguise, maybe of a field's name."""
     found = [np.zeros(0, dtype=np.int64)]
     for start in range(0, len(data), _LOOK_BYTES):
-        found.append(np.flatnonzero(data[start : start + _LOOK_BYTES] == _BACKSLASH) + start)
+        is_escape = data[start : start + _LOOK_BYTES] == _BACKSLASH
+        if is_escape.any():
+            found.append(np.flatnonzero(is_escape) + start)
     at = np.concatenate(found)
     at = at[at < len(data) - 5]
     for i, byte in enumerate(b"u00", start=1):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
+from headgate.core.columns import one_array
 from headgate.core.reasons import RULE_PREFIX
 from headgate.errors import ConfigError
 
@@ -100,5 +101,4 @@ class Rules:
             table = self._connection.sql(query).to_arrow_table()
         finally:
             self._connection.unregister("events")
-        column = table["reason"].cast(pa.string()).combine_chunks()
-        return column if isinstance(column, pa.Array) else pa.concat_arrays(column.chunks)
+        return one_array(table["reason"].cast(pa.string()))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headgate.core.columns import one_array
 from headgate.core.limits import MAX_ID_BYTES, MAX_NAME_BYTES
 from headgate.core.partition import fits
 from headgate.core.reasons import Reason, Warn
@@ -28,7 +29,6 @@ def validate(parts: pa.Table, max_future_us: int) -> pa.Table:
         DECODED with `reason`, `detail` and `warnings` completed, and the columns `event_type` (string) and
         `event_subtype` (string, null where there is none). Both are null where no name could be read.
     """
-    parts = parts.combine_chunks()
     types, subtypes, name_is_valid = _split_names(parts["event_name"])
     reasons = _Reasons(parts)
     reasons.put(_is_empty(parts["event_uuid"]), Reason.EVENT_UUID_MISSING, "the event has no id")
@@ -97,8 +97,7 @@ def _above(texts: pa.ChunkedArray, limit: int) -> npt.NDArray[np.bool_]:
 
 def _split_names(names: pa.ChunkedArray) -> tuple[pa.Array, pa.Array, npt.NDArray[np.bool_]]:
     """Type, subtype and validity of each name; worked out once a distinct name."""
-    encoded = names.combine_chunks().dictionary_encode()
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    encoded = one_array(names).dictionary_encode()
     types: list[str | None] = []
     subtypes: list[str | None] = []
     valid: list[bool] = []

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headgate import __version__
+from headgate.core.columns import encode
 from headgate.core.dedup import Judgement
 from headgate.core.enrich import position_texts
 from headgate.core.schema import DUPLICATES, EVENTS, REJECTED
@@ -66,7 +67,7 @@ def event_rows(parts: pa.Table) -> pa.Table:
     """The parts' columns as EVENTS; source and shard stay dictionary-encoded, payload is text without a copy.
 
     Args:
-        parts: enriched DECODED without rejects, so that payloads are UTF-8.
+        parts: enriched DECODED; the payload of a reject may be no UTF-8, whatever its column says here.
 
     Returns:
         A table with the names of EVENTS.
@@ -86,10 +87,16 @@ def as_text(payload: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def accepted_rows(judged: Judged) -> pa.Table:
-    """EVENTS of the accepted."""
-    mask = np.zeros(judged.parts.num_rows, dtype=np.bool_)
-    mask[judged.accepted] = True
-    return event_rows(judged.parts.filter(pa.array(mask)))
+    """EVENTS of the accepted, one partition of the table after the other, in the order of the flow within each."""
+    rows = judged.accepted
+    keys = judged.parts.select(["event_type", "created_date"])
+    code = np.zeros(len(rows), dtype=np.int64)
+    for column in keys.columns:
+        encoded = encode(column)
+        code = code * len(encoded.dictionary) + np.asarray(encoded.indices)[rows]
+    small = code.astype(np.uint16) if len(code) and int(code.max()) < 1 << 16 else code  # sorted by radix
+    # The texts of a batch are copied once: sorted here, so that staging need not.
+    return event_rows(judged.parts).combine_chunks().take(pa.array(rows[np.argsort(small, kind="stable")]))
 
 
 def duplicate_rows(judged: Judged, shard_of: Mapping[int, Shard]) -> pa.Table:

@@ -73,12 +73,16 @@ def relation(connection: duckdb.DuckDBPyConnection, lake: str, table: str) -> du
     if _format(lake) != "json":
         return connection.from_arrow(dataset(lake, table))
     folder = os.path.join(open_storage(lake).root, table)
-    columns = ", ".join(f'{_expression(table, field)} AS "{field.name}"' for field in TABLES[table])
     if not os.path.isdir(folder):
         return connection.from_arrow(TABLES[table].empty_table())
     pattern = os.path.join(_literal_glob(folder), "**", "*.jsonl*").replace("'", "''")
     limit = f", maximum_object_size={_LARGEST_LINE}" if table == "rejected" else ""
-    return connection.sql(f"SELECT {columns} FROM read_ndjson_objects('{pattern}'{limit})")  # noqa: S608  own names
+    return connection.sql(f"SELECT {json_columns(table)} FROM read_ndjson_objects('{pattern}'{limit})")  # noqa: S608  own names
+
+
+def json_columns(table: str) -> str:
+    """SQL that makes a table's columns, in the order of core/schema.py, of a line in the column `json`."""
+    return ", ".join(f'{_expression(table, field)} AS "{field.name}"' for field in TABLES[table])
 
 
 def _delta(folder: str, table: str) -> ds.Dataset:

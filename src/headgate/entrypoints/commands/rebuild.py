@@ -1,0 +1,96 @@
+"""`headgate rebuild`: the claim store from the lake."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from headgate.clock import SystemClock
+from headgate.config import environment, resolve
+from headgate.entrypoints.cli import common_options
+from headgate.entrypoints.output import number, print_json, print_pairs, progress, seconds
+from headgate.jobs.existing import find_lake
+from headgate.jobs.rebuild import Rebuilt, rebuild
+from headgate.lake.lease import LocalLease
+from headgate.telemetry.log import LogLines
+from headgate.wiring import (
+    CLAIMS_FOLDER,
+    DEFAULT_IDENTITY,
+    STATE_FOLDER,
+    Job,
+    claims_of_existing,
+    claims_of_lake,
+    local_lake,
+    open_claims,
+    open_lake_for_writing,
+)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  headgate rebuild lake/
+  headgate rebuild lake/ --dedup rocksdb:/var/lib/headgate/claims
+"""
+)
+@click.argument("lake")
+@click.option("--dedup", help="Another store from now on: rocksdb:PATH or memory:.  [default: the lake's own]")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="TOML file of the runs.")
+@common_options
+def command(lake: str, dedup: str | None, config_path: Path | None, as_json: bool) -> None:
+    """Rebuild the claim store from the lake.
+
+    Every accepted event is claimed again, so that later runs give the same verdicts. No run may be under way. A
+    rebuild that was interrupted is repaired by the next run or rebuild.
+    """
+    began = time.monotonic()
+    rebuilt, store = rebuild_job(lake, dedup, config_path, is_shown=not as_json)
+    took = time.monotonic() - began
+    if as_json:
+        print_json({"lake": lake, "store": store, **asdict(rebuilt), "seconds": round(took, 3)})
+        return
+    print_pairs(
+        {
+            "claims": f"{number(rebuilt.claims)} from the accepted events of {lake}",
+            "store": store,
+            "generation": f"{rebuilt.generation}, ledger entry {number(rebuilt.number)}",
+            "took": seconds(took),
+        }
+    )
+
+
+def rebuild_job(lake: str, dedup: str | None, config_path: Path | None, *, is_shown: bool) -> tuple[Rebuilt, str]:
+    """Rebuild with progress on the terminal; what was done, and the store's name.
+
+    Raises:
+        ConfigError: there is no such lake, or the store's folder holds something else.
+        PermanentError: another process works on the lake.
+    """
+    found = find_lake(lake)
+    config = resolve(config_path, environment(), {"dedup.store": dedup}).config
+    clock = SystemClock()
+    opened = open_lake_for_writing(Job(source="", lake=lake), config, clock)
+    before = claims_of_existing(opened)
+    wanted = before if before is not None and config.dedup.store is None else claims_of_lake(config)
+    folder = None
+    if wanted.kind == "rocksdb":
+        own = local_lake(lake) / STATE_FOLDER / CLAIMS_FOLDER
+        folder = own if wanted.identity == DEFAULT_IDENTITY else Path(wanted.identity)
+    logs = LogLines(click.get_text_stream("stderr"), level="warning", style="text", now_us=clock.now_us)
+    try:
+        with progress("rebuild", found.state().counts.accepted or None, is_shown=is_shown) as bar:
+            rebuilt = rebuild(
+                opened,
+                LocalLease(local_lake(lake) / STATE_FOLDER, clock.now_us),
+                wanted,
+                lambda: open_claims(wanted, opened, logs),
+                folder=folder,
+                is_other=before is not None and before != wanted,
+                advance=bar.advance,
+            )
+    finally:
+        opened.close()
+    return rebuilt, f"{wanted.kind}: {wanted.identity}".removesuffix(": ")

@@ -1,0 +1,133 @@
+"""`verify`: conservation and uniqueness of a lake, proven by ledger, tables and source.
+
+The lake is read as of the last published ledger entry; whatever a run adds meanwhile is left out. All
+comparisons are made in a scratch database on disk, so that memory does not grow with the lake.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from headgate.core.envelope import Envelope
+from headgate.core.limits import Limits
+from headgate.errors import ConfigError, PermanentError
+from headgate.jobs import row_proof
+from headgate.jobs.existing import ExistingLake
+from headgate.jobs.ledger_proof import LedgerProof, prove_ledger
+from headgate.jobs.position_rows import PositionRows
+from headgate.jobs.proof import Proof
+from headgate.jobs.source_rows import create_source_table, reread
+from headgate.jobs.table_rows import create_tables, load_tables, quality_counts
+from headgate.ports import LedgerState, Source
+from headgate.records import Shard, ShardState
+
+MEMORY_LIMIT = "1GB"  # of the scratch database; the rest goes to disk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifySettings:
+    """How the source was read.
+
+    Attributes:
+        envelope: where the common fields are.
+        limits: sizes and depth.
+        window_us: window of de-duplication in microseconds.
+        is_from_start: False where runs may have begun later than at the source's start (`--start`).
+        memory_limit: of the scratch database, as DuckDB writes sizes.
+        folder: where the scratch database is made; None for the system's temporary folder.
+    """
+
+    envelope: Envelope
+    limits: Limits
+    window_us: int
+    is_from_start: bool = True
+    memory_limit: str = MEMORY_LIMIT
+    folder: Path | None = None
+
+
+def verify(
+    lake: ExistingLake,
+    source: Source | None,
+    settings: VerifySettings,
+    *,
+    source_name: str,
+    advance: Callable[[float], None] = lambda _: None,
+    describe: Callable[[str], None] = lambda _: None,
+) -> Proof:
+    """Prove that every record is in the lake once, or find where not.
+
+    Args:
+        lake: what is verified.
+        source: opened anew; None where it cannot be read again.
+        settings: how it was read.
+        source_name: name in positions.
+        advance: is told rows and parts as they are read.
+        describe: is told what goes on.
+
+    Returns:
+        The proof; `is_proven` is False where there are breaches.
+
+    Raises:
+        ConfigError: the lake holds nothing of this source, but of others.
+        TransientError: the source or the storage did not answer.
+    """
+    proof = Proof(lake=lake.path, format=lake.about.format, source=source_name, window_us=settings.window_us)
+    describe("ledger")
+    ledger = prove_ledger(lake, proof)
+    mine = _shards_of(ledger.state, source_name)
+    with tempfile.TemporaryDirectory(prefix="headgate-verify-", dir=settings.folder) as folder:
+        rows = _scratch(Path(folder), ledger, settings.memory_limit)
+        try:
+            describe("tables")
+            create_tables(rows)
+            load_tables(lake, rows, proof, advance)
+            _prove_tables(lake, ledger, rows, proof)
+            if source is not None:
+                describe("source")
+                create_source_table(rows)
+                found = reread(source, mine, rows, settings.envelope, settings.limits, advance)
+                proof.reread_parts, proof.unread_records = found.parts, found.unread_records
+                row_proof.prove_source(rows, proof, found, mine, is_from_start=settings.is_from_start)
+                proof.reread_shards = len(found.ends)
+            row_proof.count_ledger_only(rows, proof, ledger)
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise PermanentError(
+                f"no room to compare in {folder}: {error}; give --memory, or --temp with a folder that has room"
+            ) from error
+        finally:
+            rows.close()
+    return proof
+
+
+def _scratch(folder: Path, ledger: LedgerProof, memory_limit: str) -> PositionRows:
+    try:
+        return PositionRows(folder, ledger.ranges, memory_limit)
+    except duckdb.Error as error:
+        raise ConfigError(f"--memory {memory_limit}: {error}; write it as 500MB or 4GB") from error
+
+
+def _prove_tables(lake: ExistingLake, ledger: LedgerProof, rows: PositionRows, proof: Proof) -> None:
+    row_proof.prove_counts(lake, rows, proof, ledger)
+    row_proof.prove_outside(rows, proof, lake.state())
+    row_proof.prove_positions(rows, proof)
+    row_proof.prove_ids(rows, proof)
+    row_proof.prove_originals(rows, proof)
+    row_proof.prove_quality(quality_counts(lake, proof), proof, ledger, lake.state())
+
+
+def _shards_of(state: LedgerState, source_name: str) -> dict[Shard, ShardState]:
+    """The source's shards, as the ledger knows them."""
+    mine = {shard: known for shard, known in state.shards.items() if shard.source == source_name}
+    if not mine and state.shards:
+        others = sorted({shard.source for shard in state.shards})
+        shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        raise ConfigError(
+            f"the lake holds nothing of source {source_name}, but of {shown}: name that one, or its name with "
+            "--source-name"
+        )
+    return mine

@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Protocol
 
-from headgate.errors import CommitConflict, PermanentError
-from headgate.pipeline import Pipeline
+from headgate.errors import CommitConflict, CommitUnknown, HeadgateError, PermanentError, TransientError
+from headgate.pipeline import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Pipeline
 from headgate.ports import ClaimStore, Clock, Lake, LedgerState, Source, Telemetry
 from headgate.records import Receipt, Shard, ShardState
 from headgate.recover import abandoned_shards, bring_in_step
-from headgate.telemetry.facts import Noticed, StoodBy
+from headgate.telemetry.facts import Noticed, Retried, StoodBy
 
 POLL_SECONDS = 0.5  # between two looks at a ledger or lease that another one holds
 
@@ -95,11 +95,21 @@ class Consumer:
             PermanentError: a human is needed, or another consumer works and `standby` is off.
         """
         with closing(self._parts.source), self._lease_held():
+            conflict: CommitConflict | None = None
+            failures = 0
             while not self._stop():
                 try:
-                    yield from self._attempt()
-                except CommitConflict as conflict:
-                    self._after(conflict)
+                    if conflict is not None:
+                        self._after(conflict)
+                    conflict = None
+                    for receipt in self._attempt():
+                        failures = 0
+                        yield receipt
+                except CommitConflict as error:
+                    conflict = error
+                except (TransientError, CommitUnknown) as error:
+                    failures += 1
+                    self._wait_after(error, failures)
                 else:
                     return
 
@@ -110,7 +120,8 @@ class Consumer:
         source = parts.source
         with closing(parts.open_claims()) as claims:
             state = bring_in_step(claims, parts.lake, state, self._telemetry)
-            state = abandoned_shards(source, parts.lake, state)
+            if not claims.is_embedded:  # an embedded store holds no claim that was not committed
+                state = abandoned_shards(source, parts.lake, state)
             source.resume(self._own(state))
             self._positions = self._own(state)
             self._telemetry.emit(parts.started(source, claims, state))
@@ -140,6 +151,14 @@ class Consumer:
             latest = self._own(self._parts.lake.refresh())
             if _texts(latest) != _texts(moved):
                 moved, since = latest, self._clock.monotonic()
+
+    def _wait_after(self, error: HeadgateError, attempt: int) -> None:
+        """Something did not answer outside the flow's stages: the whole attempt is made again."""
+        pause = min(FIRST_WAIT_SECONDS * 2 ** min(attempt - 1, 10), LONGEST_WAIT_SECONDS)
+        self._telemetry.emit(
+            Retried(stage="start", attempt=attempt, wait_seconds=pause, error=str(error))
+        )
+        self._clock.sleep(pause)
 
     def _lease_held(self) -> AbstractContextManager[object]:
         lease = self._parts.lease

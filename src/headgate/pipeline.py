@@ -11,6 +11,7 @@ whatever happens after it is rolled forward and never judged again.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -25,7 +26,7 @@ from headgate.core.admit import admit
 from headgate.core.batching import Cutter
 from headgate.core.columns import one_array
 from headgate.core.decode import decode
-from headgate.core.dedup import judge, rows_of
+from headgate.core.dedup import Judgement, judge, rows_of
 from headgate.core.enrich import enrich, sequence_bytes
 from headgate.core.envelope import Envelope
 from headgate.core.keys import keys_of
@@ -51,6 +52,7 @@ U = TypeVar("U")
 
 FIRST_WAIT_SECONDS = 0.2  # of the back-off; doubles up to LONGEST_WAIT_SECONDS
 LONGEST_WAIT_SECONDS = 30.0
+LOST_DATA = "the claim store lost its data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,9 @@ class Pipeline:
         self._jitter = jitter
         self._types: list[str] = []
         self._abandoned: Mapping[Shard, str | None] = {}
+        self._generation: str | None = None
         self._uncommitted: dict[str, Staged] = {}
+        self._committed: deque[Receipt] = deque()  # not yet told to the claim store
 
     def run(self, state: LedgerState, stop: Callable[[], bool]) -> Generator[Receipt]:
         """The flow. Each receipt is given when its batch is committed, published and acknowledged.
@@ -133,6 +137,7 @@ class Pipeline:
             PermanentError: a human is needed.
         """
         self._types, self._abandoned = list(state.event_types), state.abandoned
+        self._generation = state.generation
         depth = self._settings.depth
         parts = ahead(self._batches(stop), self._timed("decode", self.prepare), depth)
         decided = ahead(parts, self._timed("dedup", self.decide), depth)
@@ -141,8 +146,9 @@ class Pipeline:
             for batch in staged:
                 receipt = self._timed("commit", self.commit)(batch)
                 self._timed("publish", self.publish)(receipt)
-                self._source.ack(receipt)
+                self._retry("ack", self._source.ack, receipt)
                 yield receipt
+            self._mark_seen()
         finally:
             for stage in (staged, decided, parts):
                 stage.close()
@@ -177,7 +183,10 @@ class Pipeline:
 
     def decide(self, parts: Parts) -> Decided:
         """Admit event types and claim ids. Claims are durable when this returns."""
+        self._mark_seen()
         generation = self._claims.generation
+        if self._generation not in (None, generation):
+            raise CommitConflict(f"{LOST_DATA}: it is filled from the lake first")
         table, new_types = admit(parts.table, set(self._types), self._settings.max_event_types)
         numbers = {i: self._claims.shard_number(r.shard) for i, r in enumerate(parts.ranges)}
         self._release(table, numbers)
@@ -186,10 +195,10 @@ class Pipeline:
         abandoned = {self._claims.shard_number(s): _number(p) for s, p in self._abandoned.items()}
         judgement = judge(claims.keys, claims.owners, self._claims, self._settings.window_us, abandoned)
         self._claims.sync()
+        owners = self._owners(judgement)
         if self._claims.generation != generation:
-            raise CommitConflict("the claim store lost data while the batch was judged; it is judged again")
+            raise CommitConflict(f"{LOST_DATA} while the batch was judged: it is judged again")
         self._types += new_types
-        owners = {int(n): self._claims.shard_of(int(n)) for n in np.unique(judgement.owner["shard"])}
         return Decided(
             judged=Judged(parts=table, events=events, judgement=judgement),
             ranges=parts.ranges,
@@ -197,6 +206,13 @@ class Pipeline:
             new_types=new_types,
             generation=generation,
         )
+
+    def _owners(self, judgement: Judgement) -> dict[int, Shard]:
+        """The shards behind the numbers of a judgement."""
+        try:
+            return {int(n): self._claims.shard_of(int(n)) for n in np.unique(judgement.owner["shard"])}
+        except KeyError as error:
+            raise CommitConflict(f"{LOST_DATA} ({error}): the batch is judged again") from error
 
     def _release(self, table: pa.Table, numbers: Mapping[int, int]) -> None:
         """What is rejected now may have claimed its id in an earlier attempt, under other rules."""
@@ -235,7 +251,7 @@ class Pipeline:
         except CommitConflict:
             self._uncommitted[staged.entry_id] = staged
             raise
-        self._claims.mark_seen(receipt.number, {r.shard: r.end for r in receipt.ranges})
+        self._committed.append(receipt)
         verdicts = staged.verdicts
         self._telemetry.emit(
             BatchCommitted(
@@ -247,6 +263,18 @@ class Pipeline:
             )
         )
         return receipt
+
+    def _mark_seen(self) -> None:
+        """Tell the claim store what was committed, and what is over; only the stage that claims calls the store."""
+        if not self._committed:
+            return
+        while self._committed:
+            receipt = self._committed[0]
+            self._claims.mark_seen(receipt.number, {r.shard: r.end for r in receipt.ranges})
+            self._committed.popleft()
+        horizon = self._source.horizon_us()
+        if horizon is not None:
+            self._claims.expire(horizon - self._settings.window_us)
 
     def publish(self, receipt: Receipt) -> int:
         """Show the rows to readers."""

@@ -69,6 +69,13 @@ class Source(Protocol):
         """The receipt's ranges are committed and published: the source may forget them."""
         ...
 
+    def horizon_us(self) -> int | None:
+        """A time before which no record arrived that is not acknowledged yet or still to come; None: cannot tell.
+
+        Claims that are a window older than this can decide nothing any more.
+        """
+        ...
+
     def abandoned(self, shards: Mapping[Shard, ShardState]) -> Collection[Shard]:
         """Those of the given shards from which no record after the committed position will ever come again."""
         ...

@@ -7,7 +7,9 @@ store answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headgate.core.columns import one_array
+from headgate.core.dedup import first_copies, rows_of
 from headgate.core.keys import fingerprints, keys_of
+from headgate.errors import CommitConflict
 from headgate.ports import ClaimStore, CommittedIds, Lake, LedgerState, Source, Telemetry
 from headgate.records import NO_SUB, OWNER, SEQUENCE_BYTES, Claims, Shard
 from headgate.telemetry.facts import ClaimsRebuilt
@@ -33,10 +37,12 @@ def bring_in_step(claims: ClaimStore, lake: Lake, state: LedgerState, telemetry:
     Returns:
         The ledger's end, after an entry for a new generation if there was need of one.
     """
-    if claims.seen and (claims.generation != state.generation or claims.seen > state.number):
-        # Another store was used since, or the lake is an older copy: what this one holds may never have happened.
+    if claims.seen > state.number or state.generation not in (None, claims.generation):
+        # It lost its data, another store was used since, or the lake is an older copy: what this one holds may
+        # never have happened, or stand under shard numbers of an earlier generation.
         claims.renew()
-    is_new = claims.generation != state.generation
+    generation = claims.generation
+    is_new = generation != state.generation
     start = 0 if is_new else claims.seen
     loaded = 0
     if start < state.number:
@@ -49,8 +55,10 @@ def bring_in_step(claims: ClaimStore, lake: Lake, state: LedgerState, telemetry:
         telemetry.emit(
             ClaimsRebuilt(claims=loaded, from_number=start, to_number=state.number, withdrawn=withdrawn)
         )
+    if claims.generation != generation:
+        raise CommitConflict("the claim store lost its data while it was filled: it is filled again")
     if is_new:
-        lake.note(generation=claims.generation)
+        lake.note(generation=generation)
         state = lake.refresh()
         claims.mark_seen(state.number, {})
     return state
@@ -58,14 +66,26 @@ def bring_in_step(claims: ClaimStore, lake: Lake, state: LedgerState, telemetry:
 
 def load_claims(claims: ClaimStore, lake: Lake, after: int) -> Iterator[int]:
     """Enter the owners of all accepted events after a ledger number; gives the number of claims as it goes."""
-    for _, ids in lake.claims_since(after, None):
-        entered = claims_from_rows(ids, claims)
+    for _, tables in groupby(lake.claims_since(after, None), key=itemgetter(0)):
+        entered = latest([claims_from_rows(ids, claims) for _, ids in tables])
         claims.load(entered)
         yield len(entered)
 
 
+def latest(parts: Sequence[Claims]) -> Claims:
+    """Once an id, for the owner that arrived last: the one that took over when the window had passed.
+
+    The files of an entry lie by partition, so that the order of their rows says nothing.
+    """
+    keys = np.concatenate([part.keys for part in parts])
+    owners = np.concatenate([part.owners for part in parts])
+    order = np.argsort(-owners["arrived"].astype(np.int64), kind="stable")
+    rows = np.sort(order[np.unique(first_copies(keys[order]))])
+    return Claims(keys=keys[rows], owners=rows_of(owners, rows))
+
+
 def claims_from_rows(ids: CommittedIds, claims: ClaimStore) -> Claims:
-    """The claims that rows of `events` stand for, once an id (a later row over an earlier one)."""
+    """The claims that rows of `events` stand for, row by row."""
     table = ids.table
     if not table.num_rows:
         return Claims(keys=np.zeros((0, 16), dtype=np.uint8), owners=np.zeros(0, dtype=OWNER))
@@ -77,11 +97,7 @@ def claims_from_rows(ids: CommittedIds, claims: ClaimStore) -> Claims:
     owners["sub"] = subs
     owners["arrived"] = np.asarray(table["arrived_at"].cast(pa.int64()))
     owners["fingerprint"] = fingerprints(one_array(table["payload"]))
-    keys = keys_of(one_array(table["event_uuid"]))
-    # An id stands twice where its window had passed: the later owner counts.
-    _, last = np.unique(keys[::-1].view([("a", "u8"), ("b", "u8")]).ravel(), return_index=True)
-    rows = np.sort(len(keys) - 1 - last)
-    return Claims(keys=keys[rows], owners=owners[rows])
+    return Claims(keys=keys_of(one_array(table["event_uuid"])), owners=owners)
 
 
 def _shard_numbers(table: pa.Table, claims: ClaimStore) -> npt.NDArray[np.uint32]:

@@ -186,7 +186,11 @@ def _check_files(entry: Entry, name: str, proof: Proof) -> None:
 
 def _check_snapshot(lake: ExistingLake, folded: LedgerState, proof: Proof) -> None:
     """A reader that starts at the newest snapshot comes to the same end."""
-    state = lake.state()
+    try:
+        state = lake.state()
+    except PermanentError as error:
+        proof.add("ledger", str(error))
+        return
     if state.number > folded.number:
         return  # a run is under way
     if (state.counts, dict(state.shards), list(state.event_types)) != (

@@ -70,8 +70,7 @@ def prove_positions(rows: PositionRows, proof: Proof) -> None:
             f"{text}: {' and '.join(TABLE_NAMES[t] for t in row[3])}"
             for text, row in zip(rows.texts(twice), twice, strict=True)
         ]
-        sentence = f"{many(twice[0][-1], 'position')} that {'stands' if twice[0][-1] == 1 else 'stand'} more than once"
-        proof.add("twice", sentence, examples)
+        proof.add("twice", f"{many(twice[0][-1], 'position')} more than once in the tables", examples)
 
 
 def prove_ids(rows: PositionRows, proof: Proof) -> None:

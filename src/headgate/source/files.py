@@ -72,6 +72,7 @@ class FileSource:
         self._poll_seconds = poll_seconds
         self._known = KnownShards()
         self._tracks: dict[str, Track] = {}
+        self._acknowledged: dict[str, int] = {}  # positions by shard
         self._ready: deque[str] = deque()
         self._error: TransientError | None = None
         self._next_look: float | None = None
@@ -93,6 +94,11 @@ class FileSource:
         self._known.resume(self._name, shards)
         own = [s.name for s, state in shards.items() if s.source == self._name and state.position]
         self._positions = {identity.path for name in own if (identity := parse(name))}
+        self._acknowledged = {
+            shard.name: int(state.position)
+            for shard, state in shards.items()
+            if shard.source == self._name and state.position
+        }
         self._tracks, self._ready, self._error = {}, deque(), None
         files = list_files(self._path)
         if self._skipped is None:
@@ -121,7 +127,21 @@ class FileSource:
                 self._clock.sleep(min(self._poll_seconds, left))
 
     def ack(self, receipt: Receipt) -> None:
-        """See Source. Files keep what they hold."""
+        """See Source. Files keep what they hold; what is through counts for the horizon no more."""
+        for part in receipt.ranges:
+            self._acknowledged[part.shard.name] = int(part.end)
+
+    def horizon_us(self) -> int | None:
+        """See Source: the first arrival of the files that have more to give; any that is followed may grow."""
+        open_files = [track for track in list(self._tracks.values()) if not self._once or not self._is_through(track)]
+        return min((track.arrived_us for track in open_files), default=None)
+
+    def _is_through(self, track: Track) -> bool:
+        """True where the file is read to its end and all of it is acknowledged."""
+        shard = track.shard
+        if shard is None or shard.position is None or track.listed.name in self._ready:
+            return False
+        return self._acknowledged.get(shard.identity.name, -1) >= shard.position
 
     def abandoned(self, shards: Mapping[Shard, ShardState]) -> Collection[Shard]:
         """See Source: those whose file is gone, begins otherwise or is shorter than what was read of it."""

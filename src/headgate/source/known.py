@@ -21,6 +21,7 @@ class FileShard:
         turn: the how-manieth shard of its path this is, from 1.
         position: the position; None where nothing was read.
         layout: how its records lie, once known.
+        is_closed: its open claims were given up: it is never read again, under this name.
         begin: where to begin where there is no position (`--start latest`); kept for as long as the process
             lives.
     """
@@ -30,6 +31,7 @@ class FileShard:
     turn: int
     position: int | None = None
     layout: Layout | None = None
+    is_closed: bool = False
     begin: int = 0
 
     @property
@@ -75,6 +77,7 @@ class KnownShards:
         shard.position = None if state.position is None else int(state.position)
         shard.arrived_us = int(state.meta.get("arrived_us", shard.arrived_us))
         shard.turn = int(state.meta.get("turn", shard.turn))
+        shard.is_closed = state.closed
         shard.layout = cast("Layout | None", state.meta.get("layout"))
 
     def _add(self, shard: FileShard) -> None:
@@ -90,12 +93,13 @@ class KnownShards:
             size: its size; None where it is compressed, so that size and position do not compare.
 
         Returns:
-            The youngest shard of this path that begins alike and was not read further than the file goes.
+            The youngest shard of this path that begins alike, was not read further than the file goes, and was
+            not given up.
         """
         for shard in reversed(self._by_path.get(path, [])):
             if shard.identity.is_head_of(head):
                 is_shorter = size is not None and shard.position is not None and size < shard.position
-                return None if is_shorter else shard
+                return None if is_shorter or shard.is_closed else shard
         return None
 
     def found(self, path: str, head: bytes, modified_us: int) -> tuple[FileShard, str | None]:
@@ -111,9 +115,12 @@ class KnownShards:
         twin = self._by_head.get((identity.head_bytes, identity.digest))
         notice = None
         if others:
-            change = (
-                "became shorter" if others[-1].identity.is_head_of(head) else "begins otherwise than before"
-            )
+            if others[-1].is_closed:
+                change = "came back after it was given up"
+            elif others[-1].identity.is_head_of(head):
+                change = "became shorter"
+            else:
+                change = "begins otherwise than before"
             notice = f"{path} {change}: it is read from its start as a new shard"
         elif twin is not None:
             notice = (

@@ -174,6 +174,10 @@ class StdinSource:
             if part.shard == self._shard:
                 self._forget(int(part.end))
 
+    def horizon_us(self) -> int | None:
+        """See Source: everything arrived at the start of the run."""
+        return self._stamp.arrived_us
+
     def abandoned(self, shards: Mapping[Shard, ShardState]) -> Collection[Shard]:
         """See Source: the shards of all other runs."""
         return [

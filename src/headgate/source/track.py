@@ -56,6 +56,11 @@ class Track:
         return self.shard is not None and self.shard.position is not None
 
     @property
+    def arrived_us(self) -> int:
+        """When its records arrived: the file's modification time when it was first seen."""
+        return self.shard.arrived_us if self.shard else self.listed.modified_us
+
+    @property
     def at_end(self) -> bool:
         """True where the last read came to the end of the file."""
         return self._reader is None or self._reader.at_end

@@ -7,6 +7,7 @@ more: whatever the code under test still tries, its process is dead.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar
@@ -43,14 +44,20 @@ class ActionLog:
 
     effects: list[Effect] = field(default_factory=list)
     faults: dict[int, Fault] = field(default_factory=dict)
-    hooks: dict[int, Callable[[], None]] = field(default_factory=dict)
-    _named: list[tuple[str, Fault]] = field(default_factory=list)
+    hooks: dict[int, Callable[[], object]] = field(default_factory=dict)
+    _named: dict[tuple[str, int], Fault] = field(default_factory=dict)
+    _meanwhile: dict[tuple[str, int], Callable[[], object]] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
     _is_dead: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def fail(self, name: str, fault: Fault) -> None:
-        """Let the next effect of this name fail, once."""
-        self._named.append((name, fault))
+    def fail(self, name: str, fault: Fault, nth: int = 1) -> None:
+        """Let the nth effect of this name fail, once."""
+        self._named[name, nth] = fault
+
+    def when(self, name: str, happens: Callable[[], object], nth: int = 1) -> None:
+        """Let something happen elsewhere just before the nth effect of this name."""
+        self._meanwhile[name, nth] = happens
 
     def texts(self) -> list[str]:
         """The effects as text."""
@@ -76,10 +83,13 @@ class ActionLog:
                 raise Killed(name)
             number = len(self.effects)
             self.effects.append(Effect(name, about))
-            fault = self.faults.get(number) or self._next_named(name)
-            hook = self.hooks.get(number)
-        if hook is not None:
-            hook()
+            self._counts[name] += 1
+            call = name, self._counts[name]
+        if number in self.hooks:
+            self.hooks[number]()
+        if call in self._meanwhile:
+            self._meanwhile[call]()
+        fault = self.faults.get(number) or self._named.get(call)
         if fault == "killed before":
             self._is_dead = True
             raise Killed(name)
@@ -92,13 +102,6 @@ class ActionLog:
         if fault == "error after":
             raise lost(f"{name}: the answer was lost, on script")
         return answer
-
-    def _next_named(self, name: str) -> Fault | None:
-        for i, (scripted, fault) in enumerate(self._named):
-            if scripted == name:
-                del self._named[i]
-                return fault
-        return None
 
 
 class LoggedStorage:

@@ -48,6 +48,10 @@ class LoggedSource:
         """See Source."""
         self._log.do("source.ack", lambda: self._inner.ack(receipt), str(receipt.number))
 
+    def horizon_us(self) -> int | None:
+        """See Source; no effect."""
+        return self._inner.horizon_us()
+
     def abandoned(self, shards: Mapping[Shard, ShardState]) -> Collection[Shard]:
         """See Source."""
         return self._log.do("source.abandoned", lambda: self._inner.abandoned(shards))

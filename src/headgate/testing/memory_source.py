@@ -57,6 +57,7 @@ class MemorySource:
         self._stream, self._name, self._per_read = stream, name, per_read
         self._order = [*(s for s in order if s in stream.shards), *(s for s in stream.shards if s not in order)]
         self._at: dict[str, int] = {}
+        self._acknowledged: dict[str, int] = {}
         self._closed: set[str] = set()
         self._turn = 0
 
@@ -69,6 +70,7 @@ class MemorySource:
         """See Source; a shard that the ledger closed is not read any more."""
         own = {s.name: state for s, state in shards.items() if s.source == self._name}
         self._at = {name: int(state.position or 0) for name, state in own.items()}
+        self._acknowledged = dict(self._at)
         self._closed = {name for name, state in own.items() if state.closed}
         self._turn = 0
 
@@ -93,6 +95,17 @@ class MemorySource:
     def ack(self, receipt: Receipt) -> None:
         """See Source; nothing is forgotten."""
         self.receipts.append(receipt)
+        self._acknowledged.update({r.shard.name: int(r.end) for r in receipt.ranges})
+
+    def horizon_us(self) -> int | None:
+        """See Source: the first arrival among what is not acknowledged."""
+        waiting = [
+            record.arrived_us
+            for name, records in self._stream.shards.items()
+            if name not in self._stream.lost and name not in self._closed
+            for record in records[self._acknowledged.get(name, 0) :]
+        ]
+        return min(waiting, default=None)
 
     def abandoned(self, shards: Mapping[Shard, ShardState]) -> Collection[Shard]:
         """See Source: the lost ones."""

@@ -33,10 +33,9 @@ TYPES_SQL = """SELECT event_type, sum(received)::BIGINT AS received, sum(accepte
 FROM quality WHERE event_type IS NOT NULL GROUP BY event_type ORDER BY received DESC, event_type LIMIT 5"""
 ACCEPTED_SQL = "SELECT event_type, count(*) AS events FROM events GROUP BY event_type ORDER BY event_type"
 CONFLICTS_SQL = "SELECT count(*) AS conflicts FROM duplicates WHERE conflict"
-SAMPLE_SQL = (
-    "SELECT event_name, count(*) AS events, min(created_datetime)::DATE AS first_day "
-    "FROM events WHERE event_type = 'payment' GROUP BY event_name ORDER BY events DESC, event_name LIMIT 3"
-)
+SAMPLE_SQL = """SELECT payload->>'country' AS country, count(*) AS payments,
+    sum((payload->>'amount')::DECIMAL(18, 2))::DOUBLE AS amount
+FROM events WHERE event_type = 'payment' GROUP BY country ORDER BY payments DESC, country LIMIT 3"""
 
 Rows = list[dict[str, object]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -79,7 +80,7 @@ def rebuild_job(lake: str, dedup: str | None, config_path: Path | None, *, is_sh
     if wanted.kind == "rocksdb":
         own = local_lake(lake) / STATE_FOLDER / CLAIMS_FOLDER
         folder = own if wanted.identity == DEFAULT_IDENTITY else Path(wanted.identity)
-    logs = LogLines(click.get_text_stream("stderr"), level="warning", style="text", now_us=clock.now_us)
+    logs = LogLines(sys.stderr, level="warning", style="text", now_us=clock.now_us)
     try:
         with progress("rebuild", found.state().counts.accepted or None, is_shown=is_shown) as bar:
             rebuilt = rebuild(

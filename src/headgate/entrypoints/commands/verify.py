@@ -14,8 +14,8 @@ from headgate.entrypoints.output import number, print_json, print_pairs, progres
 from headgate.errors import ConfigError
 from headgate.jobs.existing import ExistingLake, find_lake
 from headgate.jobs.proof import Proof, many
-from headgate.jobs.verify import VerifySettings, verify
-from headgate.ports import Source
+from headgate.jobs.verify import VerifySettings, latest_state, verify
+from headgate.ports import LedgerState, Source
 from headgate.wiring import Job, flow_settings, open_source
 
 EXIT_BREACH = 3
@@ -95,7 +95,7 @@ def verify_job(
         folder=temp,
     )
     name = config.source.name or (str(Path(source).absolute()) if opened is None else opened.name)
-    rows = sum(found.state().counts[1:])
+    rows = latest_state(found, LedgerState()).counts.received
     with progress("verify", 2 * rows or None, is_shown=is_shown) as bar:
         return verify(
             found,
@@ -115,7 +115,7 @@ def _open(source: str, lake: ExistingLake, config: Config) -> Source | None:
     try:
         opened.resume({})
     except ConfigError:
-        if not any(shard.source == opened.name for shard in lake.state().shards):
+        if not any(shard.source == opened.name for shard in latest_state(lake, LedgerState()).shards):
             raise
         return None
     return opened

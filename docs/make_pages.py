@@ -1,0 +1,211 @@
+"""The reference pages that are made from the code: cli, config, schema, reasons, errors. `make docs` writes them.
+
+Deterministic: the same code gives the same bytes. A test compares them with what lies here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import click
+import msgspec
+import pyarrow as pa
+from meanings import EVENT_MEANINGS, EXIT_CODES, MEANINGS, POSITION_MEANINGS, REASONS, TABLE_MEANINGS, WARNINGS
+
+from headgate import errors
+from headgate.config.load import ENV_FILE, ENV_PREFIX
+from headgate.config.sections import SECTIONS, Rule, keys
+from headgate.core.reasons import PARTITION_FLOOD, RULE_PREFIX, Reason, Warn
+from headgate.core.rules import RULE_COLUMNS
+from headgate.core.schema import PARTITIONS, TABLES
+from headgate.entrypoints.cli import COMMANDS, cli
+
+DOCS = Path(__file__).parent
+HELP_WIDTH = 100  # characters; the command line's own limit on a wide terminal
+MADE = "<!-- made by `make docs`; changes here are lost -->\n\n"
+
+
+def cli_page() -> str:
+    """Every command's help."""
+    top = click.Context(cli, info_name="headgate", **{**cli.context_settings, "terminal_width": HELP_WIDTH})
+    parts = ["# The command line\n\n", _shell(cli.get_help(top))]
+    parts.append(
+        f"\nExit codes and what stands behind them: [errors](errors.md). `{ENV_FILE}` names a file in place of\n"
+    )
+    parts.append("`--config`; [config](config.md) lists all settings.\n")
+    for name in COMMANDS:
+        command = cli.get_command(top, name)
+        assert command is not None  # noqa: S101 - the name is from the table of commands
+        parts += [f"\n## headgate {name}\n\n", _shell(command.get_help(click.Context(command, top, name)))]
+    return "".join(parts)
+
+
+def config_page() -> str:
+    """Every setting."""
+    parts = [
+        "# Configuration\n\n",
+        f"Flags win over environment variables (`{ENV_PREFIX}SECTION__KEY`), these over the TOML file (`--config FILE` "
+        f"or\n`{ENV_FILE}`), and the file over the defaults. Unknown keys are errors. `headgate init` writes a file "
+        "with all of\nthis in it, `headgate config` shows what is in force and where it comes from.\n",
+    ]
+    for section, spec in SECTIONS.items():
+        fields = msgspec.json.schema(spec)["$defs"][spec.__name__]["properties"]
+        rows = []
+        for key in keys(section):
+            name = key.name.split(".")[1]
+            default = "none" if key.default is None else f"`{json.dumps(key.default)}`"
+            variable = f"`{ENV_PREFIX}{section}__{name}`".replace(section, section.upper()).replace(name, name.upper())
+            limits = f"`{key.allowed}`" if key.allowed else ""
+            rows.append((f"`{name}`", _kind(fields[name]), default, limits, key.description, variable))
+        head = ("key", "type", "default", "limits", "what it is", "environment")
+        parts += [f"\n## [{section}]\n\n{_first_line(spec)}\n\n", _table(head, rows)]
+    return "".join([*parts, _rules_section()])
+
+
+def _rules_section() -> str:
+    fields = msgspec.json.schema(Rule)["$defs"][Rule.__name__]["properties"]
+    needed = msgspec.json.schema(Rule)["$defs"][Rule.__name__]["required"]
+    rows = [
+        (f"`{name}`", _kind(field), "yes" if name in needed else "no", field["description"])
+        for name, field in fields.items()
+    ]
+    seen = [(f"`{column.name}`", f"`{column.type}`", EVENT_MEANINGS.get(column.name) or POSITION_MEANINGS[column.name])
+            for column in RULE_COLUMNS]  # fmt: skip
+    return (
+        f"\n## [[rules]]\n\n{_first_line(Rule)}\n\nAny number of rules, in the file only. Their order counts: the "
+        "first broken one is the reason.\n\n"
+        + _table(("key", "type", "required", "what it is"), rows)
+        + "\nAn event breaks a rule where `when` is true (or not given) and `check` is not true. **Null is not true,\n"
+        "and neither is an expression that fails on this event** (a cast of `'abc'` to a number, say). A rule that\n"
+        "cannot be decided therefore rejects. Say what shall happen to a missing field:\n"
+        "`coalesce(payload->>'amount', '0')`.\n\n"
+        "A `when` that is null or fails is not true either: the rule is then not for this event.\n\n"
+        "Predicates are SQL as DuckDB reads it. They see one event whose common fields are good, and nothing "
+        "else:\nno other event, no table, no file. Times are UTC.\n\n" + _table(("column", "type", "what it is"), seen)
+    )
+
+
+def schema_page() -> str:
+    """Columns of the four tables."""
+    parts = [
+        "# The tables of a lake\n\nTypes are Arrow's. No schema is ever inferred from data. Partition columns are not "
+        "in the files; they are read\nfrom the log (`delta`) or the folder names (`parquet`, `json`). The values there "
+        "are escaped: anything but ASCII\nletters, digits and `_.-` is percent-encoded, so are `_` and `.` in front "
+        "and `.` at the end.\n"
+    ]
+    for name, schema in TABLES.items():
+        _check_complete(MEANINGS[name], schema.names, name)
+        by = ", ".join(f"`{column}`" for column in PARTITIONS[name])
+        rows = [
+            (f"`{field.name}`" + (" (partition)" if field.name in PARTITIONS[name] else ""), f"`{_type(field.type)}`",
+             MEANINGS[name][field.name])
+            for field in schema
+        ]  # fmt: skip
+        partitioning = f"Partitioned by {by}." if by else "Not partitioned."
+        parts.append(f"\n## {name}\n\n{TABLE_MEANINGS[name]} {partitioning}\n\n")
+        parts.append(_table(("column", "type", "what it is"), rows))
+    parts.append(
+        "\n## With `--format json`\n\nA line of `events` and `duplicates` is the original object with the derived "
+        "fields added, `created_at` as Unix\nseconds, and `_headgate: {arrived_at, source, shard, sequence}`. Where "
+        "the event has a field of such a name, ours\nwins and theirs is kept under `_original`; so is a `created_at` "
+        "sent otherwise. `raw` of `rejected` is base64.\nThrough `headgate query` the columns are those above, and "
+        "`payload` is the whole line.\n"
+    )
+    return "".join(parts)
+
+
+def reasons_page() -> str:
+    """Reject reasons and warnings."""
+    _check_complete(REASONS, list(Reason), "reasons")
+    _check_complete(WARNINGS, [*(w.label for w in Warn), PARTITION_FLOOD], "warnings")
+    rejects = [(f"`{reason}`", REASONS[reason]) for reason in Reason]
+    rejects.insert(-1, (f"`{RULE_PREFIX}<name>`", "A rule of your own is broken; see [config](config.md#rules)."))
+    return (
+        "# Reject reasons and warnings\n\n## Rejects\n\nA reject is a row in `rejected` with its exact bytes. Nothing "
+        "else around it is lost: good events of the same\nrecord or file are stored. An event that breaks several "
+        "rules carries one reason: its text and the types of its\nfields are looked at first, then id, name, time, "
+        "your rules in their order, and the limit of types.\n\n"
+        + _table(("reason", "the rule that it breaks"), rejects)
+        + "\n## Warnings\n\nWarnings are counted, in the log, the summary and `quality`, and never change what is "
+        "stored.\n\n" + _table(("warning", "what was seen"), [(f"`{name}`", WARNINGS[name]) for name in WARNINGS])
+    )
+
+
+def errors_page() -> str:
+    """Errors by reaction, and exit codes."""
+    rows = []
+    for name, error in inspect.getmembers(errors, inspect.isclass):
+        if issubclass(error, errors.HeadgateError) and error is not errors.HeadgateError:
+            what, _, reaction = (inspect.getdoc(error) or "").partition(" Reaction: ")
+            base = error.__mro__[1].__name__
+            of = "" if base == "HeadgateError" else f" (a `{base}`)"
+            code = "none" if error is errors.RecordError else str(error.exit_code)
+            rows.append((f"`{name}`{of}", what, reaction, code))
+    return (
+        "# Errors and exit codes\n\nEvery error is of one of these families. A family says what Headgate does about "
+        "it. The exit code is that of a\nprocess which the error ends; in a run `TransientError`, `CommitConflict` "
+        "and `CommitUnknown` end nothing.\n\n"
+        + _table(("error", "what happened", "reaction", "exit code"), sorted(rows))
+        + "\nAn error is one line on standard error: what, where, how to mend it. `--debug` shows the traceback.\n\n"
+        "## Exit codes\n\n" + _table(("code", "meaning"), [(str(c), EXIT_CODES[c]) for c in sorted(EXIT_CODES)])
+    )
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli_page,
+    "config.md": config_page,
+    "schema.md": schema_page,
+    "reasons.md": reasons_page,
+    "errors.md": errors_page,
+}
+
+
+def page(name: str) -> str:
+    """The text of one page.
+
+    Args:
+        name: its file name.
+    """
+    return MADE + PAGES[name]()
+
+
+def main() -> None:
+    """Write all pages beside this file."""
+    for name in PAGES:
+        (DOCS / name).write_text(page(name), encoding="utf-8")
+
+
+def _check_complete(meanings: Iterable[str], names: Iterable[str], where: str) -> None:
+    if wrong := set(meanings) ^ set(names):
+        raise KeyError(f"{where}: without a meaning, or a meaning without it: {', '.join(sorted(wrong))}")
+
+
+def _kind(field: Mapping[str, object]) -> str:
+    kinds = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false"}
+    options = field.get("anyOf")
+    found = [one["type"] for one in options] if isinstance(options, list) else [field.get("type", "string")]
+    return kinds[next(str(one) for one in found if one != "null")]
+
+
+def _type(arrow: pa.DataType) -> str:
+    return str(arrow).split(" ('")[0]
+
+
+def _shell(text: str) -> str:
+    return f"```text\n{text.rstrip()}\n```\n"
+
+
+def _first_line(spec: type) -> str:
+    return (spec.__doc__ or "").splitlines()[0]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

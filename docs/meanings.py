@@ -1,0 +1,115 @@
+"""What the columns, reasons, warnings and exit codes mean, for the pages that make_pages.py writes."""
+
+from __future__ import annotations
+
+from headgate.core.limits import MAX_DEPTH, MAX_ID_BYTES, MAX_NAME_BYTES, Limits
+from headgate.core.partition import MAX_VALUE_BYTES
+from headgate.core.quality import PARTITION_FLOOD_FROM
+from headgate.core.reasons import PARTITION_FLOOD, Reason, Warn
+from headgate.entrypoints.cli import EXIT_BROKEN_PIPE, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE
+from headgate.errors import BreachError
+
+MIB = 1 << 20  # bytes
+
+TABLE_MEANINGS = {
+    "events": "Accepted events, each once.",
+    "duplicates": "Second and later copies of accepted events, each with the position of its original.",
+    "rejected": "What could not be read, or broke a rule, byte for byte.",
+    "quality": "One row a commit and event type: the counts.",
+}
+
+POSITION_MEANINGS = {
+    "arrived_at": "When the stream took the record. A file: its modification time when first seen. Standard input: "
+    "the start of the run. The same on every re-read.",
+    "source": "The source's name: absolute path or URI, or `[source] name`.",
+    "shard": "The shard within the source. A file: its path relative to the source, `@`, and a digest of its first "
+    "bytes.",
+    "sequence": "Position within the shard, decimal text. A file: the offset of the record in the inflated bytes. "
+    "Ends in `#n` for the n-th event (from 0) inside a record.",
+}
+
+EVENT_MEANINGS = {
+    "event_uuid": "The id as it was sent; an integer as its decimal text.",
+    "event_name": "The name as it was sent.",
+    "event_type": "First part of the name.",
+    "event_subtype": "Second part of the name; null where there is none or it is empty.",
+    "created_at": "Unix seconds, whatever the unit was.",
+    "created_datetime": "The same instant, rounded to microseconds.",
+    "created_date": "Its UTC date.",
+    "payload": "The event's own JSON text, byte for byte.",
+}
+
+MEANINGS: dict[str, dict[str, str]] = {
+    "events": {**EVENT_MEANINGS, **POSITION_MEANINGS},
+    "duplicates": {
+        **EVENT_MEANINGS,
+        **POSITION_MEANINGS,
+        "original_shard": "Shard of the copy that owns the id.",
+        "original_sequence": "Its position in that shard.",
+        "conflict": "True where the bytes of the two copies differ.",
+        "arrival_date": "UTC date of `arrived_at`.",
+    },
+    "rejected": {
+        "raw": "The exact bytes. Of a line or document over `max_record_bytes` only the first ones.",
+        "reason": "See [reasons](reasons.md).",
+        "detail": "One sentence.",
+        "event_type": "First part of the name, where that much could be read.",
+        **POSITION_MEANINGS,
+        "headgate_version": "The version that rejected it.",
+        "arrival_date": "UTC date of `arrived_at`.",
+    },
+    "quality": {
+        "entry_id": "The commit's own name, as in its ledger entry.",
+        "staged_at": "Wall-clock time at which the batch's files were begun.",
+        "event_type": "Null: what no type could be read of.",
+        "received": "Accepted + duplicates + rejected.",
+        "accepted": "Rows in `events`.",
+        "duplicates": "Rows in `duplicates`.",
+        "conflicts": "Those of them whose bytes differ from the original's.",
+        "rejected": "Rows in `rejected`.",
+        "reasons": "Reject reason to number of rejects.",
+        "warnings": "Warning to number of events.",
+        "payload_bytes": "Bytes of all parts, rejects included.",
+        "created_min": "Earliest `created_datetime` of events; null where there are none.",
+        "created_max": "Latest `created_datetime` of events; null where there are none.",
+        "arrived_max": "Latest `arrived_at`.",
+    },
+}
+
+REASONS: dict[Reason, str] = {
+    Reason.MALFORMED_JSON: "No JSON as RFC 8259 has it: also NaN, trailing commas, invalid UTF-8, lone surrogates, "
+    f"nesting deeper than {MAX_DEPTH}, anywhere in the event; a compressed stream that is broken or ends early.",
+    Reason.NOT_AN_OBJECT: "Valid JSON, but no object: a number, a string, an array inside an array.",
+    Reason.TOO_LARGE: f"An event above `max_event_bytes` ({Limits().max_event_bytes // MIB} MiB), or a record that "
+    f"inflates to more than `max_record_bytes` ({Limits().max_record_bytes // MIB} MiB).",
+    Reason.EVENT_UUID_MISSING: "No id: the field is absent, null or the empty text.",
+    Reason.EVENT_UUID_INVALID: f"The id is neither text nor an integer, or longer than {MAX_ID_BYTES} bytes.",
+    Reason.EVENT_NAME_MISSING: "No name: the field is absent, null or the empty text.",
+    Reason.EVENT_NAME_INVALID: f"The name is no text, is longer than {MAX_NAME_BYTES} bytes, or its first part is "
+    f"empty or does not fit a folder name ({MAX_VALUE_BYTES} bytes, escaped).",
+    Reason.CREATED_AT_MISSING: "No time: the field is absent or null. 0 is a time: 1970-01-01.",
+    Reason.CREATED_AT_INVALID: "No number, numeric text or ISO 8601 date-time with an offset, or not between the "
+    "years 1970 and 9999.",
+    Reason.CREATED_AT_IN_FUTURE: "Later than the record's arrival plus `[validate] max_future`.",
+    Reason.EVENT_TYPE_LIMIT: "The lake holds `[lake] max_event_types` types, and this would be another.",
+}
+
+WARNINGS: dict[str, str] = {
+    Warn.EVENT_SUBTYPE_MISSING.label: "The name has one part, or its second part is empty.",
+    Warn.CREATED_AT_UNIT_MS.label: "`created_at` is a number from 1e11 up to 1e14: milliseconds.",
+    Warn.CREATED_AT_UNIT_US.label: "`created_at` is a number from 1e14 up to 1e17: microseconds.",
+    Warn.CREATED_AT_UNIT_NS.label: "`created_at` is a number from 1e17: nanoseconds.",
+    Warn.CREATED_AT_TEXT.label: "`created_at` is text.",
+    Warn.DUPLICATE_KEY.label: "A common field is given twice; the last value counts.",
+    PARTITION_FLOOD: f"One batch touches {PARTITION_FLOOD_FROM} or more partitions of `events`, each of which costs "
+    "a file. Counted once a batch.",
+}
+
+EXIT_CODES = {
+    0: "Success. Also a run that SIGTERM or the first Ctrl-C ended: it commits what it has read.",
+    EXIT_FAILURE: "Failure: a human is needed, or a bug.",
+    EXIT_USAGE: "Wrong usage or configuration; nothing was touched.",
+    BreachError.exit_code: "`verify` or `demo` found a broken promise.",
+    EXIT_INTERRUPTED: "Interrupted by Ctrl-C where there is nothing to drain, or by a second one.",
+    EXIT_BROKEN_PIPE: "The reader of standard output went away.",
+}

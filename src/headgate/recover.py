@@ -78,7 +78,7 @@ def latest(parts: Sequence[Claims]) -> Claims:
     The files of an entry lie by partition, so that the order of their rows says nothing.
     """
     keys = np.concatenate([part.keys for part in parts])
-    owners = np.concatenate([part.owners for part in parts])
+    owners = np.concatenate([part.owners for part in parts], dtype=OWNER)  # else in native byte order
     order = np.argsort(-owners["arrived"].astype(np.int64), kind="stable")
     rows = np.sort(order[np.unique(first_copies(keys[order]))])
     return Claims(keys=keys[rows], owners=rows_of(owners, rows))

@@ -48,7 +48,16 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ("--types", 4, "--duplicates", 0.1, "--invalid", 0.05, "--start", "2025-06-01T00:00:00Z")
     ok("generate", "--events", EVENTS, "--out", source, *options)
     for table_format in FORMATS:
-        ok("run", source, folder / table_format, "--format", table_format, "--batch-events", EVENTS // 2, *named())
+        ok(
+            "run",
+            source,
+            folder / table_format,
+            "--format",
+            table_format,
+            "--batch-events",
+            EVENTS // 2,
+            *named(),
+        )
     return folder
 
 
@@ -68,7 +77,9 @@ def verify(folder: Path, table_format: str) -> dict[str, str]:
 
 
 def a_file(lake: Path, table: str) -> Path:
-    files = sorted(p for p in (lake / table).rglob("*") if p.suffix in (".parquet", ".gz") and "_delta_log" not in str(p))
+    files = sorted(
+        p for p in (lake / table).rglob("*") if p.suffix in (".parquet", ".gz") and "_delta_log" not in str(p)
+    )
     return files[0]
 
 
@@ -188,6 +199,11 @@ def test_the_same_uuid_written_otherwise_is_the_same_id(copied: Path) -> None:
     first = pq.ParquetFile(path).read()["event_uuid"][0].as_py()
     replace_row(copied, "event_uuid", first.upper())
     assert verify(copied, "parquet") == {}
+
+
+def test_another_payload_at_a_position_is_found(copied: Path) -> None:
+    replace_row(copied, "payload", '{"amount":1000000}')
+    assert verify(copied, "parquet")["content"] == "1 row of the lake with other bytes than the source"
 
 
 def test_an_event_moved_to_another_position_is_found(copied: Path) -> None:

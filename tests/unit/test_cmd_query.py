@@ -50,12 +50,19 @@ def rows(lake: Path, sql: str, *args: object) -> list[dict]:
 @pytest.mark.parametrize("table_format", FORMATS)
 def test_tables_are_typed_and_partition_values_are_as_sent(lakes: Path, table_format: str) -> None:
     lake = lakes / table_format
-    sql = "SELECT event_type, created_date + 1 AS tomorrow, payload->>'event_uuid' AS id, created_at FROM events ORDER BY id"
+    columns = "event_type, created_date + 1 AS tomorrow, payload->>'event_uuid' AS id, created_at"
+    sql = f"SELECT {columns} FROM events ORDER BY id"
     found = rows(lake, sql)
     assert [row["event_type"] for row in found] == [HOSTILE_TYPE, "plain", "plain"]
     assert found[0]["tomorrow"] == "2025-06-16"
-    assert found[1] == {"event_type": "plain", "tomorrow": "2025-06-16", "id": "2", "created_at": 1_750_000_001.5}
-    counts = "SELECT (SELECT count(*) FROM duplicates) d, (SELECT count(*) FROM rejected) r, sum(received) q FROM quality"
+    assert found[1] == {
+        "event_type": "plain",
+        "tomorrow": "2025-06-16",
+        "id": "2",
+        "created_at": 1_750_000_001.5,
+    }
+    others = "(SELECT count(*) FROM duplicates) d, (SELECT count(*) FROM rejected) r"
+    counts = f"SELECT {others}, sum(received) q FROM quality"
     assert rows(lake, counts) == [{"d": 1, "r": 1, "q": 5}]
     assert rows(lake, "SELECT count(*) AS n FROM events a JOIN events b USING (event_uuid)") == [{"n": 3}]
     assert rows(lake, "SELECT conflict, typeof(arrived_at) AS t FROM duplicates") == [
@@ -96,15 +103,19 @@ def test_csv_keeps_every_value_exactly(lakes: Path) -> None:
     result = run("query", lakes / "delta", sql, "--output", "csv")
     found = list(csv.reader(io.StringIO(result.stdout_bytes.decode(), newline="")))
     texts = [str(line["text"]) for line in LINES[:3]]
-    assert found == [["text", "event_subtype", "empty"], *([t, s, ""] for t, s in zip(texts, ("x", "y", ""), strict=True))]
+    assert found == [
+        ["text", "event_subtype", "empty"],
+        *([t, s, ""] for t, s in zip(texts, ("x", "y", ""), strict=True)),
+    ]
     assert result.stdout_bytes.endswith(b',,""\r\n')
     assert b"\r\n=1+1,y," in result.stdout_bytes
 
 
 def test_json_parquet_and_files(lakes: Path, tmp_path: Path) -> None:
-    assert [row["text"] for row in rows(lakes / "delta", "SELECT payload->>'text' AS text FROM events ORDER BY event_uuid")] == [
-        line["text"] for line in LINES[:3]
-    ]
+    assert [
+        row["text"]
+        for row in rows(lakes / "delta", "SELECT payload->>'text' AS text FROM events ORDER BY event_uuid")
+    ] == [line["text"] for line in LINES[:3]]
     out = tmp_path / "out.parquet"
     sql = "SELECT event_type, created_datetime, 1, 1 FROM events ORDER BY event_uuid"
     assert run("query", lakes / "delta", sql, "--output", "parquet", "--out", out).exit_code == 0
@@ -118,7 +129,8 @@ def test_json_parquet_and_files(lakes: Path, tmp_path: Path) -> None:
 
 
 def test_nested_and_odd_values_are_shown(lakes: Path) -> None:
-    sql = "SELECT map {'a': 1} AS m, [1, NULL] AS l, {'x': 'y'} AS s, 1.50::DECIMAL(5,2) AS d, sum(1) AS h, 'nan'::DOUBLE AS n, true AS t"
+    nested = "map {'a': 1} AS m, [1, NULL] AS l, {'x': 'y'} AS s"
+    sql = f"SELECT {nested}, 1.50::DECIMAL(5,2) AS d, sum(1) AS h, 'nan'::DOUBLE AS n, true AS t"
     found = rows(lakes / "delta", sql)
     assert found == [{"m": {"a": 1}, "l": [1, None], "s": {"x": "y"}, "d": 1.5, "h": 1, "n": None, "t": True}]
     for output in ("table", "csv"):
@@ -170,7 +182,9 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize("table_format", FORMATS)
 @pytest.mark.parametrize("sql", FORBIDDEN)
-def test_nothing_is_written_and_nothing_else_is_read(lakes: Path, tmp_path: Path, table_format: str, sql: str) -> None:
+def test_nothing_is_written_and_nothing_else_is_read(
+    lakes: Path, tmp_path: Path, table_format: str, sql: str
+) -> None:
     lake = tmp_path / "lake"
     shutil.copytree(lakes / table_format, lake)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
@@ -218,7 +232,11 @@ def test_a_wrong_name_is_answered_with_the_views(lakes: Path) -> None:
 
 def test_no_lake_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for path, word in ((tmp_path / "none", "no such folder"), (tmp_path, "no lake"), (tmp_path / "file", "is a file")):
+    for path, word in (
+        (tmp_path / "none", "no such folder"),
+        (tmp_path, "no lake"),
+        (tmp_path / "file", "is a file"),
+    ):
         result = run("query", path, "SELECT 1")
         assert result.exit_code == 2
         assert word in result.stderr

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
+from math import isfinite
 from typing import IO
 
 import msgspec
@@ -110,8 +111,8 @@ def _text(value: Cell) -> str:
 def _cell(value: Cell) -> str:
     if value is None:
         return "·"
-    is_count = isinstance(value, int | float) and not isinstance(value, bool)
-    text = number(value) if is_count and value == value and abs(value) != float("inf") else _text(value)
+    is_count = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    text = number(value) if is_count else _text(value)
     if isinstance(value, bytes):
         text = value.decode("utf-8", "backslashreplace")
     text = safe(text[: MAX_CELL + 1])

@@ -36,8 +36,8 @@ class Parsed:
 class _Bounds:
     """The ranges of one shard in order: where they start and end, and their numbers."""
 
-    starts: npt.NDArray[np.generic]
-    ends: npt.NDArray[np.generic]
+    starts: npt.NDArray[np.int64] | npt.NDArray[np.bytes_]
+    ends: npt.NDArray[np.int64] | npt.NDArray[np.bytes_]
     numbers: Ints
 
 
@@ -53,7 +53,10 @@ class PositionRows:
         Raises:
             duckdb.Error: the limit is no size.
         """
-        settings = {"memory_limit": memory_limit, "temp_directory": str(folder / "spill")}
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory_limit,
+            "temp_directory": str(folder / "spill"),
+        }
         self.connection = duckdb.connect(str(folder / "verify.duckdb"), config=settings)
         self.connection.execute("SET TimeZone='UTC'")
         self.connection.execute("SET enable_progress_bar=false")
@@ -155,7 +158,7 @@ class PositionRows:
         starts, ends = (self._comparable(self.parse(text).sequence) for text in texts)
         return _Bounds(starts, ends, np.array([number for number, _ in in_order], dtype=np.int64))
 
-    def _comparable(self, sequence: pa.Array) -> npt.NDArray[np.generic]:
+    def _comparable(self, sequence: pa.Array) -> npt.NDArray[np.int64] | npt.NDArray[np.bytes_]:
         if not self.is_wide:
             return np.asarray(sequence)
         return np.array(sequence.to_pylist(), dtype=f"S{WIDE_DIGITS}")

@@ -53,7 +53,7 @@ class Proof:
     source: str
     number: int = 0
     entries: int = 0
-    counts: Counts = Counts()
+    counts: Counts = field(default_factory=Counts)
     rows: dict[str, int] = field(default_factory=dict)
     window_us: int = 0
     reread_shards: int = 0

@@ -30,7 +30,7 @@ BLOCK_ROWS = 10_000  # rows handed over at a time
 LEAST_BLOCK_BYTES = 1 << 20  # bytes of JSON read at a time; a block must hold the longest line
 MOST_BLOCK_BYTES = 256 << 20  # bytes; a reject of 64 MiB as base64, and room; allocating it takes 60 ms a file
 
-_LOCKED = {
+_LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",

@@ -49,7 +49,8 @@ def prove_outside(rows: PositionRows, proof: Proof, latest: LedgerState) -> None
         shard = rows.shards[number]
         state = latest.shards.get(shard, ShardState())
         outside = rows.connection.execute(
-            "SELECT shard, sequence, sub, count(*) OVER () FROM rows WHERE shard = ? AND r < 0 AND sequence >= ? "
+            "SELECT shard, sequence, sub, count(*) OVER () FROM rows "  # noqa: S608  own names
+            "WHERE shard = ? AND r < 0 AND sequence >= ? "
             f"ORDER BY ALL LIMIT {MAX_EXAMPLES}",
             [number, rows.value(int(state.position or 0))],
         ).fetchall()
@@ -99,7 +100,7 @@ def prove_originals(rows: PositionRows, proof: Proof) -> None:
     """Every duplicate has its original in events, with the same id and not too long before it."""
     original = f"""rows.t = {EVENTS} AND rows.k0 = o.k0 AND rows.k1 = o.k1 AND rows.sequence = o.original
         AND rows.sub = o.original_sub AND rows.shard IN
-            (SELECT shard FROM names WHERE names.name = o.name)"""
+            (SELECT shard FROM names WHERE names.name = o.name)"""  # noqa: S608  own names
     names = [{"shard": number, "name": shard.name} for number, shard in enumerate(rows.shards)]
     rows.connection.execute("CREATE TABLE names(shard INTEGER, name VARCHAR)")
     if names:
@@ -190,13 +191,25 @@ def prove_source(
         proof.add("extra", f"{many(extra[0][-1], 'row')} of the lake not in the source", examples)
     other = _first(
         rows,
-        "SELECT r.shard, r.sequence, r.sub FROM rows r JOIN source s ON r.shard = s.shard AND "
+        "SELECT r.shard, r.sequence, r.sub FROM rows r JOIN source s ON r.shard = s.shard AND "  # noqa: S608  own names
         f"r.sequence = s.sequence AND r.sub = s.sub WHERE r.t <> {REJECTED} AND "
         "(NOT s.is_id OR r.k0 <> s.k0 OR r.k1 <> s.k1)",
     )
     if other:
         sentence = f"{many(other[0][-1], 'row')} of the lake with another id than the source has at that position"
         proof.add("other_id", sentence, rows.texts(other))
+
+
+def prove_contents(rows: PositionRows, proof: Proof) -> None:
+    """Events, copies and rejects are byte for byte what the source has at their positions."""
+    changed = _first(
+        rows,
+        "SELECT r.shard, r.sequence, r.sub, r.t FROM rows r JOIN source s ON r.shard = s.shard AND "
+        "r.sequence = s.sequence AND r.sub = s.sub WHERE r.content <> s.content",
+    )
+    if changed:
+        examples = [f"{text} in {TABLE_NAMES[row[3]]}" for text, row in zip(rows.texts(changed), changed, strict=True)]
+        proof.add("content", f"{many(changed[0][-1], 'row')} of the lake with other bytes than the source", examples)
 
 
 def _prove_ends(proof: Proof, found: Reread, shards: Mapping[Shard, ShardState]) -> None:

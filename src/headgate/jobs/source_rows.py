@@ -39,7 +39,7 @@ def create_source_table(rows: PositionRows) -> None:
     """Make the scratch table `source`: one row a part; `is_id` where it has an id."""
     rows.connection.execute(
         f"CREATE TABLE source(shard INTEGER, sequence {rows.sequence_type}, sub INTEGER, is_id BOOLEAN, "
-        "k0 UBIGINT, k1 UBIGINT)"
+        "k0 UBIGINT, k1 UBIGINT, content UBIGINT)"
     )
 
 
@@ -115,6 +115,7 @@ def _enter(batch: RecordBatch, rows: PositionRows, envelope: Envelope, limits: L
             "sub": parsed.sub,
             "is_id": ids.is_valid(),
             **key_halves(ids),
+            "content": parts["fingerprint"],
         },
     )
     return int(parts.num_rows)

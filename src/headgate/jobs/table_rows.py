@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from headgate.core.keys import fingerprints
 from headgate.errors import PermanentError
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.position_rows import PositionRows, key_halves
@@ -17,14 +18,16 @@ from headgate.jobs.proof import Proof, many
 from headgate.lake import read
 
 BLOCK_ROWS = 131_072  # rows joined before they are worked on
+BLOCK_BYTES = 64 << 20  # bytes of rows joined at most, but for a longer one
+SCAN_ROWS = 16_384  # rows of a file read at a time
 EVENTS, DUPLICATES, REJECTED = 0, 1, 2
 TABLE_NAMES = ("events", "duplicates", "rejected")
 
 _POSITION = ["source", "shard", "sequence"]
 _COLUMNS = {
-    "events": [*_POSITION, "arrived_at", "event_uuid"],
-    "duplicates": [*_POSITION, "arrived_at", "event_uuid", "original_shard", "original_sequence"],
-    "rejected": _POSITION,
+    "events": [*_POSITION, "arrived_at", "event_uuid", "payload"],
+    "duplicates": [*_POSITION, "arrived_at", "event_uuid", "payload", "original_shard", "original_sequence"],
+    "rejected": [*_POSITION, "raw"],
     "quality": ["entry_id", "received", "accepted", "duplicates", "rejected"],
 }
 
@@ -34,7 +37,7 @@ def create_tables(rows: PositionRows) -> None:
     sequence = rows.sequence_type
     rows.connection.execute(
         f"CREATE TABLE rows(t TINYINT, shard INTEGER, sequence {sequence}, sub INTEGER, r INTEGER, "
-        "arrived BIGINT, k0 UBIGINT, k1 UBIGINT)"
+        "arrived BIGINT, k0 UBIGINT, k1 UBIGINT, content UBIGINT)"
     )
     rows.connection.execute(
         f"CREATE TABLE originals(shard INTEGER, sequence {sequence}, sub INTEGER, r INTEGER, arrived BIGINT, "
@@ -82,7 +85,10 @@ def _load(rows: PositionRows, table: int, block: pa.Table, malformed: list[str])
     if table != REJECTED:
         entered["arrived"] = columns["arrived_at"].cast(pa.int64())
         entered |= key_halves(columns["event_uuid"])
-    rows.insert("rows", entered)
+    # Lines of a json lake hold more than the event, so that `payload` is not the event's bytes there.
+    content = "raw" if table == REJECTED else "payload"
+    prints = {"content": fingerprints(columns[content])} if content in columns else {}
+    rows.insert("rows", {**entered, **prints})
     if table == DUPLICATES:
         _load_originals(rows, columns, entered)
     return bad
@@ -129,13 +135,16 @@ def _batches(lake: ExistingLake, table: str, proof: Proof) -> Iterator[pa.Record
         with duckdb.connect(config={"threads": "1" if table == "rejected" else "2"}) as connection:
             connection.execute("SET TimeZone='UTC'")
             connection.execute("SET enable_progress_bar=false")
+            columns = [column for column in columns if column != "payload"]
             relation = read.relation(connection, lake.path, table).select(*columns)
-            yield from relation.to_arrow_reader(BLOCK_ROWS)
+            yield from relation.to_arrow_reader(SCAN_ROWS)
         return
     found = read.dataset(lake.path, table)
     if isinstance(found, ds.FileSystemDataset):
         found = _readable(found, table, proof)
-    yield from found.scanner(columns=columns, batch_readahead=2, fragment_readahead=4).to_batches()
+    yield from found.scanner(
+        columns=columns, batch_size=SCAN_ROWS, batch_readahead=2, fragment_readahead=4
+    ).to_batches()
 
 
 def _readable(found: ds.FileSystemDataset, table: str, proof: Proof) -> ds.FileSystemDataset:
@@ -152,16 +161,17 @@ def _readable(found: ds.FileSystemDataset, table: str, proof: Proof) -> ds.FileS
 
 
 def gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Small batches joined to blocks of about BLOCK_ROWS."""
+    """Small batches joined to blocks of about BLOCK_ROWS or BLOCK_BYTES."""
     waiting: list[pa.RecordBatch] = []
-    count = 0
+    count = size = 0
     for batch in batches:
         if batch.num_rows:
             waiting.append(batch)
             count += batch.num_rows
-        if count >= BLOCK_ROWS:
+            size += batch.nbytes
+        if count >= BLOCK_ROWS or size >= BLOCK_BYTES:
             yield pa.Table.from_batches(waiting)
-            waiting, count = [], 0
+            waiting, count, size = [], 0, 0
     if waiting:
         yield pa.Table.from_batches(waiting)
 

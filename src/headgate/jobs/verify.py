@@ -93,6 +93,7 @@ def verify(
                 found = reread(source, mine, rows, settings.envelope, settings.limits, advance)
                 proof.reread_parts, proof.unread_records = found.parts, found.unread_records
                 row_proof.prove_source(rows, proof, found, mine, is_from_start=settings.is_from_start)
+                row_proof.prove_contents(rows, proof)
                 proof.reread_shards = len(found.ends)
             row_proof.count_ledger_only(rows, proof, ledger)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:

@@ -89,6 +89,8 @@ class World:
         storage: Storage,
         table_format: Format,
         open_claims: Callable[[], ClaimStore],
+        *,
+        prefix: str = "c",
     ) -> None:
         """Put together; nothing runs yet.
 
@@ -97,11 +99,12 @@ class World:
             storage: where the lake lies.
             table_format: the lake's format.
             open_claims: called for every attempt at the flow, as `Consumer` does.
+            prefix: of commit names; another one for another world on the same lake.
         """
         self.stream, self.storage, self.table_format = stream, storage, table_format
         self.clock, self.telemetry = VirtualClock(), FactList()
         self._open_claims = open_claims
-        self._ids = (f"c{number:05d}" for number in itertools.count())
+        self._ids = (f"{prefix}{number:05d}" for number in itertools.count())
 
     def run(self, attempt: Attempt) -> list[Receipt] | None:
         """One process from its start to its end.

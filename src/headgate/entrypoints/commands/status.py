@@ -56,7 +56,8 @@ def _print(found: Status) -> None:
     )
     print_pairs(
         {
-            "lake": f"{found.lake}, format {found.format}, layout {found.layout}, {number(found.event_types)} event types",
+            "lake": f"{found.lake}, format {found.format}, layout {found.layout}",
+            "event types": found.event_types,
             "ledger": _ledger(found),
             "writer": _writer(found),
             "lease": _lease(found),

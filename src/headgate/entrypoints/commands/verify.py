@@ -48,6 +48,7 @@ Exit codes: 0 proven, 3 a promise is broken (each is named, with the first posit
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     source: str,
     lake: str,
     as_json: bool,
@@ -136,7 +137,7 @@ def print_proof(proof: Proof) -> None:
         f"{number(counts.duplicates)} duplicates + {number(counts.rejected)} rejected"
     )
     lines: dict[str, object] = {
-        "ledger": f"{many(proof.entries, 'entry', 'entries')}, {'chained and adding up' if proof.is_proven else 'read'}",
+        "ledger": many(proof.entries, "entry", "entries") + (", chained and adding up" if proof.is_proven else ""),
         "tables": ", ".join(f"{name} {number(rows)}" for name, rows in proof.rows.items()),
     }
     if proof.is_proven:

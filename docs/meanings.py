@@ -50,8 +50,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "arrival_date": "UTC date of `arrived_at`.",
     },
     "rejected": {
-        "raw": "The exact bytes. Only the first ones of a line above `max_record_bytes`, and of a document of a `.json` "
-        "file above `max_event_bytes`.",
+        "raw": "The exact bytes. Only the first ones of a line above `max_record_bytes`, and of a document of a "
+        "`.json` file above `max_event_bytes`.",
         "reason": "See [reasons](reasons.md).",
         "detail": "One sentence.",
         "event_type": "First part of the name, where that much could be read.",

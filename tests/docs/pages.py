@@ -54,7 +54,8 @@ def _in_line(words: list[str]) -> Iterator[list[str]]:
     for word in [*words, ";"]:
         if word in OPERATORS or set(word) <= set("|&;()<>"):
             if current:
-                yield current[1:]
+                is_numbered = set(word) & set("<>") and current[-1].isdigit()  # the 2 of `2>`
+                yield current[1 : -1 if is_numbered else None]
             current, is_start, skips = [], ">" not in word and "<" not in word, ">" in word or "<" in word
         elif current:
             current.append(word)

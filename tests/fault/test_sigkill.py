@@ -86,9 +86,7 @@ def test_a_gzip_file_is_admitted_exactly_once(tmp_path: Path, generated: Path, r
     assert breaches(lake, truth(generated)) == []
 
 
-def test_a_folder_of_many_files_is_admitted_exactly_once(
-    tmp_path: Path, generated: Path, rng: random.Random
-) -> None:
+def test_a_folder_of_many_files_is_admitted_exactly_once(tmp_path: Path, generated: Path, rng: random.Random) -> None:
     folder = tmp_path / "source"
     folder.mkdir()
     rest = lines(generated)

@@ -51,6 +51,7 @@ BATCH_1 = [
 BATCH_2 = [
     "source.read",
     "claims.mark_seen 2",
+    "claims.expire",
     "claims.shard_number a",
     "claims.claim 2 ids",
     "claims.sync",

@@ -104,8 +104,21 @@ def test_claims_of_a_lost_shard_are_taken_over_and_the_shard_is_closed():
     assert closed == ["a"]
 
 
+def test_a_shard_that_comes_back_is_read_on_where_the_store_withdrew_its_open_claims():
+    world = a_world(MemoryClaimStore, a=[record("X"), record("Y")], b=[])
+    world.run(Attempt(batch_events=1, max_batches=1, per_read=1))
+    world.stream.lost.add("a")
+    world.stream.shards["b"] = [record("Y")]
+    world.run(Attempt())
+    world.stream.lost.clear()
+    world.run(Attempt())
+    assert places(world) == [("X", "a", "0"), ("Y", "b", "0")]
+    assert originals(world) == [("a", "1", "b", "0")]
+
+
 def test_a_shard_that_comes_back_after_it_was_abandoned_is_not_read_again():
-    world = a_world(MemoryClaimStore, a=[record("X"), record("Y")])
+    store = MemoryClaimStore(is_embedded=False)
+    world = a_world(lambda: store, a=[record("X"), record("Y")])
     world.run(Attempt(batch_events=1, max_batches=1, per_read=1))
     world.stream.lost.add("a")
     world.run(Attempt())

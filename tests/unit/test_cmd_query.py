@@ -214,9 +214,13 @@ def test_as_of_shows_a_delta_lake_as_it_was(lakes: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("table_format", "as_of", "word"),
-    [("parquet", "2026-01-01T00:00:00Z", "delta"), ("json", "2026-01-01T00:00:00Z", "delta"), ("delta", "yesterday", "offset"),
-     ("delta", "2026-01-01", "offset")],
-)  # fmt: skip
+    [
+        ("parquet", "2026-01-01T00:00:00Z", "delta"),
+        ("json", "2026-01-01T00:00:00Z", "delta"),
+        ("delta", "yesterday", "offset"),
+        ("delta", "2026-01-01", "offset"),
+    ],
+)
 def test_as_of_that_cannot_be_is_explained(lakes: Path, table_format: str, as_of: str, word: str) -> None:
     result = run("query", lakes / table_format, "SELECT 1", "--as-of", as_of)
     assert result.exit_code == 2

@@ -55,8 +55,12 @@ class Buckets:
         self._cache = Cache(CACHE_BYTES)
         self._is_closed = False
         self._is_stuck = False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if (path / CORRUPT_MARK).exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            is_corrupt = (path / CORRUPT_MARK).exists()
+        except OSError as error:
+            raise _unanswered(error, path) from error
+        if is_corrupt:
             self._move_aside()
         try:
             self._open()

@@ -36,8 +36,8 @@ class Parsed:
 class _Bounds:
     """The ranges of one shard in order: where they start and end, and their numbers."""
 
-    starts: npt.NDArray[np.int64] | npt.NDArray[np.bytes_]
-    ends: npt.NDArray[np.int64] | npt.NDArray[np.bytes_]
+    starts: npt.NDArray[np.int64 | np.bytes_]
+    ends: npt.NDArray[np.int64 | np.bytes_]
     numbers: Ints
 
 
@@ -133,7 +133,7 @@ class PositionRows:
                 continue
             rows = np.flatnonzero(shards == shard)
             at = np.searchsorted(bounds.starts, values[rows], "right") - 1
-            is_in = (at >= 0) & (values[rows] < bounds.ends[at])
+            is_in = (at >= 0) & np.less(values[rows], bounds.ends[at])
             found[rows[is_in]] = bounds.numbers[at[is_in]]
         return found
 
@@ -158,7 +158,7 @@ class PositionRows:
         starts, ends = (self._comparable(self.parse(text).sequence) for text in texts)
         return _Bounds(starts, ends, np.array([number for number, _ in in_order], dtype=np.int64))
 
-    def _comparable(self, sequence: pa.Array) -> npt.NDArray[np.int64] | npt.NDArray[np.bytes_]:
+    def _comparable(self, sequence: pa.Array) -> npt.NDArray[np.int64 | np.bytes_]:
         if not self.is_wide:
             return np.asarray(sequence)
         return np.array(sequence.to_pylist(), dtype=f"S{WIDE_DIGITS}")

@@ -18,7 +18,7 @@ from headgate.jobs.proof import Proof, many
 from headgate.lake import read
 
 BLOCK_ROWS = 131_072  # rows joined before they are worked on
-BLOCK_BYTES = 64 << 20  # bytes of rows joined at most, but for a longer one
+BLOCK_BYTES = 16 << 20  # bytes of rows joined at most, but for a longer one
 SCAN_ROWS = 16_384  # rows of a file read at a time
 EVENTS, DUPLICATES, REJECTED = 0, 1, 2
 TABLE_NAMES = ("events", "duplicates", "rejected")
@@ -143,7 +143,7 @@ def _batches(lake: ExistingLake, table: str, proof: Proof) -> Iterator[pa.Record
     if isinstance(found, ds.FileSystemDataset):
         found = _readable(found, table, proof)
     yield from found.scanner(
-        columns=columns, batch_size=SCAN_ROWS, batch_readahead=2, fragment_readahead=4
+        columns=columns, batch_size=SCAN_ROWS, batch_readahead=2, fragment_readahead=4, cache_metadata=False
     ).to_batches()
 
 

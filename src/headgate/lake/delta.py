@@ -56,6 +56,8 @@ class DeltaTables:
         would otherwise leave a table with two first versions.
         """
         for table, schema in TABLES.items():
+            if self._storage.exists(_version_path(table, 0)):
+                continue  # else: its log may have been cleaned up since
             if not DeltaTable.is_deltatable(self._uri(table)):
                 self._storage.put_if_absent(_version_path(table, 0), _first_version(table, schema))
 
@@ -100,7 +102,7 @@ class DeltaTables:
             raise PermanentError(
                 f"{self._uri(table)} is no Delta table: restore its _delta_log from a backup"
             ) from error
-        except DeltaError as error:
+        except (DeltaError, OSError) as error:
             raise TransientError(f"cannot open the Delta table {self._uri(table)}: {error}") from error
         _check_protocol(table, protocol.min_writer_version)
         return log
@@ -149,7 +151,7 @@ class DeltaTables:
         """Write a checkpoint, so that readers start from it; a failure is no matter, the next follows."""
         try:
             DeltaTable(self._uri(table)).create_checkpoint()
-        except DeltaError:
+        except (DeltaError, OSError):
             return
 
     def _uri(self, table: str) -> str:

@@ -109,7 +109,7 @@ class LocalStorage:
     def put(self, path: str, content: Bytes, *, is_folder_synced: bool = True) -> None:
         """Write beside, sync, rename over."""
         full = self._full(path)
-        with _mapped(path):
+        with _mapped(full):
             temporary = self._write_temporary(content)
             try:
                 self._into(full, lambda: os.replace(temporary, full))
@@ -122,7 +122,7 @@ class LocalStorage:
     def put_if_absent(self, path: str, content: Bytes) -> bool:
         """Write beside, sync, link: the link fails where the name is taken."""
         full = self._full(path)
-        with _mapped(path):
+        with _mapped(full):
             temporary = self._write_temporary(content)
             try:
                 self._into(full, lambda: os.link(temporary, full))
@@ -135,7 +135,7 @@ class LocalStorage:
 
     def get(self, path: str) -> bytes | None:
         """Read the whole file."""
-        with _mapped(path):
+        with _mapped(self._full(path)):
             try:
                 with open(self._full(path), "rb") as file:
                     return file.read()
@@ -145,7 +145,7 @@ class LocalStorage:
     def list(self, prefix: str) -> Iterator[str]:
         """Walk the folder that the prefix names."""
         folder, slash, name = prefix.rpartition("/")
-        with _mapped(prefix):
+        with _mapped(os.path.join(self._root, prefix)):
             for top, folders, names in os.walk(self._full(folder) if folder else self._root):
                 relative = os.path.relpath(top, self._root)
                 base = "" if relative == "." else f"{relative}/"
@@ -161,7 +161,7 @@ class LocalStorage:
 
     def size(self, path: str) -> int | None:
         """Ask the file system."""
-        with _mapped(path):
+        with _mapped(self._full(path)):
             try:
                 return os.stat(self._full(path)).st_size
             except FileNotFoundError:
@@ -170,7 +170,7 @@ class LocalStorage:
     def rename(self, path: str, target: str) -> bool:
         """One system call; durable after `sync_folders([target])`."""
         source, full = self._full(path), self._full(target)
-        with _mapped(target):
+        with _mapped(full):
             if not os.path.exists(source):
                 return False
             try:
@@ -182,7 +182,7 @@ class LocalStorage:
     def delete(self, path: str) -> None:
         """Remove the file, and its folder where that is left empty under `_headgate/`."""
         full = self._full(path)
-        with _mapped(path):
+        with _mapped(full):
             _remove(full)
             if path.startswith("_headgate/staging/"):
                 with contextlib.suppress(OSError):

@@ -155,9 +155,7 @@ class Consumer:
     def _wait_after(self, error: HeadgateError, attempt: int) -> None:
         """Something did not answer outside the flow's stages: the whole attempt is made again."""
         pause = min(FIRST_WAIT_SECONDS * 2 ** min(attempt - 1, 10), LONGEST_WAIT_SECONDS)
-        self._telemetry.emit(
-            Retried(stage="start", attempt=attempt, wait_seconds=pause, error=str(error))
-        )
+        self._telemetry.emit(Retried(stage="start", attempt=attempt, wait_seconds=pause, error=str(error)))
         self._clock.sleep(pause)
 
     def _lease_held(self) -> AbstractContextManager[object]:

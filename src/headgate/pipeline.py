@@ -157,9 +157,7 @@ class Pipeline:
     def _batches(self, stop: Callable[[], bool]) -> Iterator[RecordBatch]:
         """Records cut by count, bytes and age."""
         s = self._settings
-        cutter = Cutter(
-            max_records=s.max_batch_events, max_bytes=s.max_batch_bytes, max_age_seconds=s.flush_seconds
-        )
+        cutter = Cutter(max_records=s.max_batch_events, max_bytes=s.max_batch_bytes, max_age_seconds=s.flush_seconds)
         while not stop():
             try:
                 records = self._retry("read", self._source.read, min(0.5, s.flush_seconds))
@@ -332,9 +330,7 @@ def apply_rules(parts: pa.Table, rules: Rules) -> pa.Table:
     mask[events[hits]] = True
     found = broken.take(pa.array(hits))
     reason = pc.replace_with_mask(parts["reason"].combine_chunks(), pa.array(mask), found)
-    detail = pc.if_else(
-        pa.array(mask), pa.scalar("the rule's check is not true for this event"), parts["detail"]
-    )
+    detail = pc.if_else(pa.array(mask), pa.scalar("the rule's check is not true for this event"), parts["detail"])
     warnings = pc.if_else(pa.array(mask), pa.scalar(0, pa.uint16()), parts["warnings"])
     for name, column in (("reason", reason), ("detail", detail), ("warnings", warnings)):
         parts = parts.set_column(parts.schema.get_field_index(name), name, column)
@@ -360,4 +356,3 @@ def claims_of(table: pa.Table, rows: npt.NDArray[np.int64], numbers: Mapping[int
 
 def _number(position: str | None) -> int | None:
     return None if position is None else int(position)
-

@@ -52,9 +52,7 @@ def bring_in_step(claims: ClaimStore, lake: Lake, state: LedgerState, telemetry:
     claims.mark_seen(state.number, positions)
     claims.sync()
     if loaded or withdrawn:
-        telemetry.emit(
-            ClaimsRebuilt(claims=loaded, from_number=start, to_number=state.number, withdrawn=withdrawn)
-        )
+        telemetry.emit(ClaimsRebuilt(claims=loaded, from_number=start, to_number=state.number, withdrawn=withdrawn))
     if claims.generation != generation:
         raise CommitConflict("the claim store lost its data while it was filled: it is filled again")
     if is_new:
@@ -101,9 +99,7 @@ def claims_from_rows(ids: CommittedIds, claims: ClaimStore) -> Claims:
 
 
 def _shard_numbers(table: pa.Table, claims: ClaimStore) -> npt.NDArray[np.uint32]:
-    names = pc.binary_join_element_wise(
-        table["source"].cast(pa.string()), table["shard"].cast(pa.string()), "\x00"
-    )
+    names = pc.binary_join_element_wise(table["source"].cast(pa.string()), table["shard"].cast(pa.string()), "\x00")
     encoded = one_array(names).dictionary_encode()
     numbers = []
     for name in encoded.dictionary.to_pylist():

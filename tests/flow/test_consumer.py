@@ -8,6 +8,7 @@ import pytest
 from headgate.claims.memory import MemoryClaimStore
 from headgate.consumer import POLL_SECONDS, Consumer, Parts
 from headgate.errors import PermanentError
+from headgate.telemetry.facts import Noticed, Retried, StoodBy
 from headgate.testing.action_log import ActionLog
 from headgate.testing.clock import VirtualClock
 from headgate.testing.laws import entries, rows
@@ -15,7 +16,6 @@ from headgate.testing.memory_source import MemorySource, Record, Stream
 from headgate.testing.memory_storage import MemoryStorage
 from headgate.testing.records import ARRIVED_US
 from headgate.testing.world import Attempt, FactList, World
-from headgate.telemetry.facts import Noticed, Retried, StoodBy
 
 
 def record(event_id, name="a:b"):
@@ -146,9 +146,7 @@ def leased(lease, *, standby=True, stop=lambda: False):
         pipeline=lambda source, claims: pytest.fail("not reached"),
         started=lambda source, claims, state: None,
     )
-    consumer = Consumer(
-        parts, clock=clock, telemetry=telemetry, standby=standby, takeover_seconds=30, stop=stop
-    )
+    consumer = Consumer(parts, clock=clock, telemetry=telemetry, standby=standby, takeover_seconds=30, stop=stop)
     return consumer, clock, telemetry
 
 

@@ -64,6 +64,11 @@ BATCH_2 = [
 END = ["source.read", "claims.mark_seen 3"]
 
 
+def is_of_a_batch(effect):
+    """All but what the stage that claims does when it comes by: how often is a matter of threads."""
+    return not effect.startswith(("claims.mark_seen", "claims.expire"))
+
+
 def test_one_batch_at_a_time_has_exactly_these_effects(world):
     log = ActionLog()
     world.run(Attempt(batch_events=2, per_read=2, log=log))
@@ -86,7 +91,7 @@ def test_stages_that_work_ahead_keep_the_order_of_each_batch(world):
             effects.index(f"source.ack {number + 2}"),
         ]
         assert order == sorted(order)
-    assert sorted(effects) == sorted(START + BATCH_1 + BATCH_2 + END)
+    assert sorted(filter(is_of_a_batch, effects)) == sorted(filter(is_of_a_batch, START + BATCH_1 + BATCH_2 + END))
     assert effects.index("lake.commit a:0-2") < effects.index("lake.commit a:2-4")
 
 

@@ -68,7 +68,7 @@ def rows(table: pa.Table) -> list[tuple[object, ...]]:
 def by_duckdb(lake: Path, reader: str) -> pa.Table:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return connection.execute(f"SELECT * FROM {reader}").to_arrow_table()
+        return connection.sql(f"SELECT * FROM {reader}").to_arrow_table()
 
 
 def parquet_by_pyarrow(lake: Path) -> pa.Table:

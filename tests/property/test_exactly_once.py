@@ -14,7 +14,6 @@ from headgate.testing.memory_storage import MemoryStorage
 from headgate.testing.strategies import attempts, calm, shards
 from headgate.testing.world import WINDOW_US, Attempt, World
 
-
 BUCKET_US = WINDOW_US // 3  # narrow, so that buckets expire
 
 
@@ -58,7 +57,7 @@ REVEAL = st.one_of(st.none(), st.integers(0, 4))
 
 
 @pytest.mark.parametrize("table_format", ["parquet", "json"])
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(world=shards(), script=CHANGING, reveal=REVEAL)
 def test_an_embedded_store_that_outlives_its_process(table_format, world, script, reveal):
     (held, sent), store = world, MemoryClaimStore(bucket_us=BUCKET_US)
@@ -68,7 +67,7 @@ def test_an_embedded_store_that_outlives_its_process(table_format, world, script
     check_rest(world, last)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(world=shards(), script=CHANGING, reveal=REVEAL)
 def test_an_embedded_store_that_is_new_in_every_process(world, script, reveal):
     held, sent = world
@@ -79,7 +78,7 @@ def test_an_embedded_store_that_is_new_in_every_process(world, script, reveal):
 
 
 @pytest.mark.parametrize("table_format", ["parquet", "json"])
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(world=shards(), script=SCRIPTS, reveal=REVEAL)
 def test_a_shared_store_that_outlives_all(table_format, world, script, reveal):
     held, sent = world
@@ -89,7 +88,7 @@ def test_a_shared_store_that_outlives_all(table_format, world, script, reveal):
     check_rest(world, last)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(world=shards(max_shards=1, max_records=16), script=SCRIPTS, reveal=REVEAL, is_new=st.booleans())
 def test_in_one_shard_the_first_by_position_wins(world, script, reveal, is_new):
     (held, sent), store = world, MemoryClaimStore(bucket_us=BUCKET_US)
@@ -99,7 +98,7 @@ def test_in_one_shard_the_first_by_position_wins(world, script, reveal, is_new):
     assert accepted_places(world) == first_wins(sent)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(world=shards(), script=CHANGING)
 def test_a_shared_store_whose_rules_change_leaves_only_orphans_of_rejects(world, script):
     held, sent = world
@@ -110,7 +109,7 @@ def test_a_shared_store_whose_rules_change_leaves_only_orphans_of_rejects(world,
     check_rest(world, last)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(world=shards(), script=st.lists(attempts(is_changing=False, max_depth=1), min_size=1, max_size=3))
 def test_stages_that_work_ahead_keep_the_promises(world, script):
     (held, sent), store = world, MemoryClaimStore(bucket_us=BUCKET_US)
@@ -119,7 +118,7 @@ def test_stages_that_work_ahead_keep_the_promises(world, script):
     check_laws(world, sent)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(world=shards(), script=SCRIPTS, losses=st.lists(st.integers(0, 60), min_size=1, max_size=3))
 def test_a_shared_store_may_lose_its_data_at_any_effect(world, script, losses):
     held, sent = world
@@ -134,7 +133,7 @@ def test_a_shared_store_may_lose_its_data_at_any_effect(world, script, losses):
     check_rest(world, last)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(world=shards(), script=SCRIPTS, other=attempts(is_changing=False), at=st.integers(5, 40))
 def test_a_second_consumer_is_fenced(world, script, other, at):
     held, sent = world
@@ -148,7 +147,7 @@ def test_a_second_consumer_is_fenced(world, script, other, at):
     check_rest(world, last)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(world=shards(), script=SCRIPTS, lost=st.sampled_from("abc"), is_shared=st.booleans())
 def test_a_lost_shard_leaves_only_orphans_of_what_it_still_held(world, script, lost, is_shared):
     held, sent = world
@@ -175,7 +174,7 @@ def test_a_lost_shard_leaves_only_orphans_of_what_it_still_held(world, script, l
     )
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(world=shards(), script=CHANGING, reveal=REVEAL)
 def test_claims_on_disk(tmp_path_factory, world, script, reveal):
     held, sent = world
@@ -186,7 +185,7 @@ def test_claims_on_disk(tmp_path_factory, world, script, reveal):
     check_rest(world, last)
 
 
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(world=shards(max_records=5), script=st.lists(attempts(is_changing=True), max_size=2))
 def test_delta_tables_on_disk(tmp_path_factory, world, script):
     (held, sent), store = world, MemoryClaimStore(bucket_us=BUCKET_US)

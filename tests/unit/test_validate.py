@@ -17,9 +17,7 @@ FUTURE_US = 5_000_000
 def row(**fields):
     base = {"event_uuid": "u", "event_name": "a:b", "created_at": 1_789_990_000}
     event = {k: v for k, v in (base | fields).items() if v is not ...}
-    [found] = validate(
-        decode(record_batch([json.dumps(event).encode()]), Envelope(), Limits()), FUTURE_US
-    ).to_pylist()
+    [found] = validate(decode(record_batch([json.dumps(event).encode()]), Envelope(), Limits()), FUTURE_US).to_pylist()
     return found
 
 

@@ -59,7 +59,10 @@ class Buckets:
             path.parent.mkdir(parents=True, exist_ok=True)
             is_corrupt = (path / CORRUPT_MARK).exists()
         except OSError as error:
-            raise _unanswered(error, path) from error
+            reason = f"cannot open the claim store {path}: {error.strerror}"
+            if isinstance(error, PermissionError | NotADirectoryError):
+                raise PermanentError(f"{reason}; give this user access to it") from error
+            raise TransientError(f"{reason}; free space or look at the disk") from error
         if is_corrupt:
             self._move_aside()
         try:

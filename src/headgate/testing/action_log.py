@@ -123,9 +123,7 @@ class LoggedStorage:
 
     def put_if_absent(self, path: str, content: Bytes) -> bool:
         """See Storage."""
-        return self._log.do(
-            "storage.put_if_absent", lambda: self._inner.put_if_absent(path, content), path
-        )
+        return self._log.do("storage.put_if_absent", lambda: self._inner.put_if_absent(path, content), path)
 
     def get(self, path: str) -> bytes | None:
         """See Storage; no effect."""

@@ -97,15 +97,11 @@ class LoggedClaimStore:
 
     def claim(self, claims: Claims, window_us: int) -> npt.NDArray[np.void]:
         """See ClaimStore."""
-        return self._log.do(
-            "claims.claim", lambda: self._inner.claim(claims, window_us), f"{len(claims)} ids"
-        )
+        return self._log.do("claims.claim", lambda: self._inner.claim(claims, window_us), f"{len(claims)} ids")
 
     def take_over(self, claims: Claims, expected: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         """See ClaimStore."""
-        return self._log.do(
-            "claims.take_over", lambda: self._inner.take_over(claims, expected), f"{len(claims)} ids"
-        )
+        return self._log.do("claims.take_over", lambda: self._inner.take_over(claims, expected), f"{len(claims)} ids")
 
     def release(self, claims: Claims) -> int:
         """See ClaimStore."""
@@ -169,9 +165,7 @@ class LoggedLake:
         about = " ".join(f"{r.shard.name}:{r.start or 0}-{r.end}" for r in staged.verdicts.ranges)
         return self._log.do("lake.commit", lambda: self._inner.commit(staged), about, CommitUnknown)
 
-    def note(
-        self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None
-    ) -> int:
+    def note(self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None) -> int:
         """See Lake."""
         about = "generation" if generation else " ".join(s.name for s in abandoned or ())
         return self._log.do(
@@ -187,9 +181,7 @@ class LoggedLake:
 
     def claims_since(self, number: int, since_us: int | None) -> Iterator[tuple[int, CommittedIds]]:
         """See Lake."""
-        return self._log.do(
-            "lake.claims_since", lambda: self._inner.claims_since(number, since_us), str(number)
-        )
+        return self._log.do("lake.claims_since", lambda: self._inner.claims_since(number, since_us), str(number))
 
     def close(self) -> None:
         """See Lake; no effect."""

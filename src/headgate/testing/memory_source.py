@@ -132,9 +132,7 @@ def _table(records: Sequence[Record], first: int) -> pa.Table:
             "shard": pa.array(np.zeros(n, dtype=np.int32)),
             "sequence": sequences(range(first, first + n)),
             "end": sequences(range(first + 1, first + n + 1)),
-            "arrived_at": pa.array([r.arrived_us for r in records], pa.int64()).cast(
-                pa.timestamp("us", tz="UTC")
-            ),
+            "arrived_at": pa.array([r.arrived_us for r in records], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
             "fault": pa.array([r.fault for r in records], pa.string()),
         },
         schema=RECORDS,

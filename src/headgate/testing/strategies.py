@@ -20,6 +20,7 @@ ARRIVALS = (0, 1, WINDOW_US // 2, WINDOW_US, WINDOW_US + 1, 2 * WINDOW_US + 2, 3
 CREATED = ARRIVED_US // 1_000_000 - 10  # Unix seconds
 SMALL = Limits(max_event_bytes=300)  # a padded event is too large for it
 PAD = "x" * 300
+FAULTS: tuple[Fault, ...] = ("error before", "error after", "killed before", "killed after")
 BAD = (b"rubbish", b"[]5", b'{"event_name":"a:b","created_at":1}', b'{"event_uuid":"u","event_name":"a"}')
 
 #: Compiled once: making a DuckDB connection takes longer than a whole example.
@@ -75,9 +76,7 @@ def records(draw: st.DrawFn, shard: str, sequence: int) -> tuple[Record, list[Se
 
 
 @st.composite
-def shards(
-    draw: st.DrawFn, *, max_shards: int = 3, max_records: int = 8
-) -> tuple[dict[str, list[Record]], list[Sent]]:
+def shards(draw: st.DrawFn, *, max_shards: int = 3, max_records: int = 8) -> tuple[dict[str, list[Record]], list[Sent]]:
     """Shards with few ids, so that copies abound, and every part that they hold."""
     held: dict[str, list[Record]] = {}
     sent: list[Sent] = []
@@ -102,11 +101,10 @@ def attempts(draw: st.DrawFn, *, is_changing: bool, max_depth: int = 0) -> Attem
     faults = draw(
         st.dictionaries(
             st.integers(0, 70),
-            st.sampled_from(("error before", "error after", "killed before", "killed after")),
+            st.sampled_from(FAULTS),
             max_size=4,
         )
     )
-    scripted: dict[int, Fault] = dict(faults)
     return Attempt(
         rules=draw(st.sampled_from(RULES)) if is_changing else None,
         limits=draw(st.sampled_from((Limits(), SMALL))) if is_changing else Limits(),
@@ -115,7 +113,7 @@ def attempts(draw: st.DrawFn, *, is_changing: bool, max_depth: int = 0) -> Attem
         per_read=draw(st.integers(1, 4)),
         order=draw(st.permutations("abc")) if draw(st.booleans()) else (),
         depth=draw(st.integers(0, max_depth)),
-        log=ActionLog(faults=scripted),
+        log=ActionLog(faults=faults),
         is_storage_logged=draw(st.booleans()),
     )
 

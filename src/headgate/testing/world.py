@@ -145,9 +145,7 @@ class World:
             json_style=JsonStyle(is_gzip=False),
             stage_threads=1,
         )
-        return open_lake(
-            storage, self.table_format, options, now_us=self.clock.now_us, new_id=lambda: next(self._ids)
-        )
+        return open_lake(storage, self.table_format, options, now_us=self.clock.now_us, new_id=lambda: next(self._ids))
 
     def _consumer(self, attempt: Attempt, lake: TableLake, stop: Callable[[], bool]) -> Consumer:
         log, logged_lake = attempt.log, LoggedLake(lake, attempt.log)
@@ -169,9 +167,7 @@ class World:
             lake=logged_lake,
             lease=None,
             open_claims=lambda: LoggedClaimStore(self._open_claims(), log),
-            source=LoggedSource(
-                MemorySource(self.stream, per_read=attempt.per_read, order=attempt.order), log
-            ),
+            source=LoggedSource(MemorySource(self.stream, per_read=attempt.per_read, order=attempt.order), log),
             pipeline=pipeline,
             started=lambda source, claims, state: ("started", state.number),
         )

@@ -28,9 +28,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="headgate-kill-", dir=options.dir))
     source, truth = folder / "events.jsonl", folder / "truth.json"
     wanted = ["--events", str(options.events), "--types", str(options.types), "--seed", str(options.seed)]
-    code, child = run(
-        ["generate", *wanted, "--out", source, "--truth", truth], folder / "generate", seconds=600
-    )
+    code, child = run(["generate", *wanted, "--out", source, "--truth", truth], folder / "generate", seconds=600)
     if code:
         print(child.errors(), file=sys.stderr)
         return 1
@@ -73,9 +71,7 @@ def killed(folder: Path, table_format: str, options: argparse.Namespace) -> bool
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="for each format")
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--formats", default="delta,parquet,json")

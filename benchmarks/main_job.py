@@ -83,9 +83,9 @@ def show(table_format: str, result: dict[str, object]) -> None:
     for stage, times in stages.items():
         per_million = times["cpu_seconds"] / received * 1e6
         in_stages += times["cpu_seconds"]
-        print(f"    {stage:<10} {times['wall_seconds']:6.2f} s wall   {per_million:5.2f} CPU-s per million (own thread)")
+        print(f"    {stage:<10} {times['wall_seconds']:6.2f} s wall   {per_million:5.2f} CPU-s per million")
     rest = (float(str(result["cpu"])) - in_stages) / received * 1e6
-    print(f"    {'elsewhere':<10} {'':13}   {rest:5.2f} CPU-s per million (reading, writer and engine threads, start-up)")
+    print(f"    {'elsewhere':<10} {'':13}   {rest:5.2f} CPU-s per million (reading, writers, engines, start-up)")
 
 
 def main() -> None:

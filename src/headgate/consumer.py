@@ -117,6 +117,8 @@ class Consumer:
         parts = self._parts
         state = parts.lake.refresh()
         parts.lake.publish()
+        if parts.lease is not None:
+            parts.lake.sweep()
         source = parts.source
         with closing(parts.open_claims()) as claims:
             state = bring_in_step(claims, parts.lake, state, self._telemetry)

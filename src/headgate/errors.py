@@ -7,7 +7,7 @@ HeadgateError
 ├── PermanentError    a human is needed: stop, do not acknowledge the source, exit 1
 │   ├── LakeTooNewError    a newer Headgate wrote this lake
 │   ├── SourceGapError     the source no longer holds what was not yet read
-│   └── BreachError        `verify` or `check` found a broken promise: exit 3
+│   └── BreachError        a promise was found broken: exit 3
 ├── CommitConflict    another writer moved the position or the generation: re-read, judge again
 └── CommitUnknown     the answer to a commit was lost: look for your own entry before any retry
 """
@@ -50,11 +50,11 @@ class LakeTooNewError(PermanentError):
 
 
 class SourceGapError(PermanentError):
-    """The source no longer holds what was not yet read. Reaction: stop until `--accept-gap`."""
+    """The source no longer holds what was not yet read. Reaction: stop; a human decides."""
 
 
 class BreachError(PermanentError):
-    """`verify` or `check` found a broken promise. Reaction: exit 3."""
+    """A promise was found broken. Reaction: exit 3."""
 
     exit_code = 3
 

@@ -267,6 +267,10 @@ class Lake(Protocol):
         """
         ...
 
+    def sweep(self) -> None:
+        """Delete what killed runs left behind. Only where no other process writes: under the lease."""
+        ...
+
     def claims_since(self, number: int, since_us: int | None) -> Iterator[tuple[int, CommittedIds]]:
         """Ids and positions of accepted events in entries after `number` whose rows arrived at or after `since_us`.
 

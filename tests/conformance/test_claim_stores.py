@@ -7,12 +7,12 @@ import pytest
 from headgate.claims.filter import SeenFilter
 from headgate.claims.memory import MemoryClaimStore
 from headgate.claims.rocksdb import RocksDbClaimStore
-from headgate.testing.claim_store_suite import ClaimStoreSuite
+from headgate.testing.claim_store_suite import EmbeddedClaimStoreTests, LastingClaimStoreTests, SharedClaimStoreTests
 
 SMALLEST_SEGMENT = 8  # ids
 
 
-class TestRocksDb(ClaimStoreSuite):
+class TestRocksDb(EmbeddedClaimStoreTests, LastingClaimStoreTests):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path / "claims"
@@ -37,16 +37,14 @@ class TestRocksDbWithoutMemory(TestRocksDb):
         )
 
 
-class TestMemory(ClaimStoreSuite):
+class TestMemory(EmbeddedClaimStoreTests):
     lasts = False
 
     def open_again(self) -> MemoryClaimStore:
         return MemoryClaimStore()
 
 
-class TestSharedMemory(ClaimStoreSuite):
-    is_shared = True
-
+class TestSharedMemory(SharedClaimStoreTests):
     @pytest.fixture(autouse=True)
     def _server(self) -> None:
         self.server = MemoryClaimStore(is_embedded=False)

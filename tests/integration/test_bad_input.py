@@ -89,11 +89,10 @@ REJECTS = {
     ],
     "not_an_object": [b"17", b'"text"', b"null", b"true"],
     "too_large": [bad(x="y" * (10 * MIB))],
-    "event_uuid_missing": [bad(event_uuid=None)],
-    "event_uuid_invalid": [bad(event_uuid=""), bad(event_uuid="x" * 513), bad(event_uuid=[1]), bad(event_uuid=1.5)],
-    "event_name_missing": [bad(event_name=None)],
+    "event_uuid_missing": [bad(event_uuid=None), bad(event_uuid="")],
+    "event_uuid_invalid": [bad(event_uuid="x" * 513), bad(event_uuid=[1]), bad(event_uuid=1.5)],
+    "event_name_missing": [bad(event_name=None), bad(event_name="")],
     "event_name_invalid": [
-        bad(event_name=""),
         bad(event_name=":x"),
         bad(event_name="x" * 257),
         bad(event_name="/" * 81),
@@ -176,6 +175,7 @@ def test_a_gzip_bomb_is_a_reject_and_memory_stays_bounded(lake: Lake) -> None:
         ("nothing.json", b"[]"),
         ("zeros.jsonl.gz", gzip.compress(b"")),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_file_of_nothing_is_nothing(lake: Lake, name: str, content: bytes) -> None:
     summary = lake.admit(lake.write(name, content))
@@ -193,6 +193,7 @@ def test_a_file_of_nothing_is_nothing(lake: Lake, name: str, content: bytes) -> 
         ("pretty.json", json.dumps(json.loads(good(1)), indent=2).encode() + good(2)),
         ("side-by-side.jsonl", good(1) + good(2)),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_unusual_files_of_good_events_are_read(lake: Lake, name: str, content: bytes) -> None:
     lake.admit(lake.write(name, content))

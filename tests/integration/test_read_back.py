@@ -73,7 +73,8 @@ def by_duckdb(lake: Path, reader: str) -> pa.Table:
 
 def parquet_by_pyarrow(lake: Path) -> pa.Table:
     keys = pa.schema([("event_type", pa.string()), ("created_date", pa.date32())])
-    partitioning = ds.partitioning(keys, flavor="hive")
+    # else pyarrow takes the very text __HIVE_DEFAULT_PARTITION__ for null, however it is escaped
+    partitioning = ds.HivePartitioning(keys, null_fallback="")
     return ds.dataset(lake / "events", format="parquet", partitioning=partitioning).to_table()
 
 

@@ -41,7 +41,7 @@ def test_nothing_given_means_the_defaults_of_the_contract() -> None:
     assert config.lake.format == "delta"
     assert config.lake.max_event_types == 1000
     assert config.batch.max_events == 250_000
-    assert config.batch.max_bytes == 64 << 20
+    assert config.batch.max_bytes == 128 << 20
     assert config.batch.flush_seconds == 5.0
     assert config.validate.max_future_us == 86_400_000_000
     assert config.validate.max_event_bytes == 10 << 20

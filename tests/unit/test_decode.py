@@ -22,7 +22,10 @@ DAY_US = 86_400_000_000
 GOOD = b'{"event_uuid":"u","event_name":"payment:order:completed","created_at":1789990000.5,"amount":1}'
 
 
-def parts(records, envelope=Envelope(), limits=Limits()):
+ENVELOPE, LIMITS = Envelope(), Limits()
+
+
+def parts(records, envelope=ENVELOPE, limits=LIMITS):
     batch = record_batch(records)
     return validate(decode(batch, envelope, limits), DAY_US).to_pylist()
 

@@ -218,12 +218,31 @@ def test_a_grown_file_keeps_its_shard_and_its_arrival(tmp_path: Path) -> None:
     modified(path, 1_000)
     first = drain(open_source(path))
     path.write_bytes(b"1\n" + b"2\n" * 5_000)
+    modified(path, 1_000 + 3_599)
     source = new_source(path)
     source.resume(states(first))
     rows = [row for batch in drain(source) for row in rows_of(batch)]
     assert len(rows) == 5_000
     assert {(row.shard, row.arrived_us) for row in rows} == {(first[0].ranges[0].shard, 1_000_000_000)}
     assert source.notices == []
+
+
+def test_what_a_file_grows_by_after_an_hour_arrives_later(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"1\n")
+    modified(path, 1_000)
+    first = drain(open_source(path))
+    path.write_bytes(b"1\n2\n")
+    modified(path, 1_000 + 3_600)
+    source = new_source(path)
+    source.resume(states(first))
+    second = drain(source)
+    assert [row.arrived_us for batch in second for row in rows_of(batch)] == [4_600_000_000]
+    path.write_bytes(b"1\n2\n3\n")
+    modified(path, 1_000)
+    source = new_source(path)
+    source.resume(states(second))
+    assert [row.arrived_us for batch in drain(source) for row in rows_of(batch)] == [4_600_000_000]
 
 
 def test_a_file_that_begins_otherwise_is_a_new_shard_and_said_so(tmp_path: Path) -> None:

@@ -94,9 +94,7 @@ class Buckets:
     def scan(self, bucket: int | None, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Names and values that begin with a prefix, in order; None: among the facts."""
         with self.answering():
-            for name, value in cast(
-                "Iterator[tuple[bytes, bytes]]", self._family(bucket).items(from_key=prefix)
-            ):
+            for name, value in cast("Iterator[tuple[bytes, bytes]]", self._family(bucket).items(from_key=prefix)):
                 if not name.startswith(prefix):
                     return
                 yield name, value
@@ -157,16 +155,12 @@ class Buckets:
 
     def num_keys(self) -> int:
         """About how many values all buckets hold."""
-        return sum(
-            family.property_int_value("rocksdb.estimate-num-keys") or 0 for family in self._families.values()
-        )
+        return sum(family.property_int_value("rocksdb.estimate-num-keys") or 0 for family in self._families.values())
 
     def memory_bytes(self) -> int:
         """Bytes of cached blocks and of writes that are in no file yet."""
         tables = [self._db, *self._families.values()]
-        return self._cache.get_usage() + sum(
-            t.property_int_value("rocksdb.size-all-mem-tables") or 0 for t in tables
-        )
+        return self._cache.get_usage() + sum(t.property_int_value("rocksdb.size-all-mem-tables") or 0 for t in tables)
 
     def close(self) -> None:
         """Write buffers out and let the lock go. May be called twice."""
@@ -234,9 +228,7 @@ class Buckets:
                 f"the claim store {self.path} is damaged ({message}): start again, then it is rebuilt"
             )
         self._is_stuck = True
-        return TransientError(
-            f"the claim store {self.path} did not answer ({message}): look at its disk's space"
-        )
+        return TransientError(f"the claim store {self.path} did not answer ({message}): look at its disk's space")
 
 
 class Batch:

@@ -21,7 +21,7 @@ MIB = 1 << 20  # bytes
 NonEmpty = Annotated[str, Meta(min_length=1)]
 
 #: Where claims may live; the adapter says more about each.
-DEDUP_URIS = "rocksdb:PATH, redis://host:port/db, dynamodb://table, s3://bucket/prefix or memory:"
+DEDUP_URIS = "rocksdb:PATH or memory:"
 _DEDUP_URI = re.compile(r"rocksdb:.+|rediss?://.+|dynamodb://.+|s3://.+|memory:")
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 
@@ -32,9 +32,6 @@ class Lake(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     format: Annotated[LakeFormat, Meta(description="Table format.")] = "delta"
     max_event_types: Annotated[
         int, Meta(ge=1, description="Event types that the lake takes; events of more are rejected.")
-    ] = 1000
-    max_analytics_tables: Annotated[
-        int, Meta(ge=0, description="Typed tables, one an event name; the rest share `_other`.")
     ] = 1000
     json_compression: Annotated[
         Literal["gzip", "none"], Meta(description="Compression of the files of the json format.")

@@ -22,7 +22,7 @@ from headgate.lake.delta import DeltaTables
 from headgate.lake.entry import Entry, abandoned_of, files_of, ranges_of
 from headgate.lake.layout import LAYOUT, Format, LakeFormat, settle_format
 from headgate.lake.ledger import Ledger
-from headgate.lake.plain import PlainTables, marker_path
+from headgate.lake.plain import STAGING, PlainTables, marker_path
 from headgate.lake.stage import JsonStyle, Stager
 from headgate.lake.storage import Storage, open_storage
 from headgate.ports import CommittedIds, LedgerState
@@ -175,6 +175,17 @@ class TableLake:
                     self._unpublished.pop(number, None)
                 self._published = upto
             return self._published
+
+    def sweep(self) -> None:
+        """Delete what killed runs left unfinished or staged; under the lease, with nothing of one's own under way.
+
+        Files of the delta format that no entry names stay where they are: only a listing of the whole table finds
+        them.
+        """
+        if self.publish() == self.refresh().number:
+            for path in list(self.storage.list(STAGING)):
+                self.storage.delete(path)
+        self.storage.sweep()
 
     def claims_since(self, number: int, since_us: int | None) -> Iterator[tuple[int, CommittedIds]]:
         """Ids and positions of accepted events in later entries, at most 100,000 at a time.

@@ -80,6 +80,10 @@ class Storage(Protocol):
         """Delete a file; none there is no error."""
         ...
 
+    def sweep(self) -> None:
+        """Delete unfinished files; only where no other process writes."""
+        ...
+
     def sync_folders(self, paths: Sequence[str]) -> None:
         """Make the names of these files durable, each folder once."""
         ...
@@ -150,9 +154,7 @@ class LocalStorage:
                 relative = os.path.relpath(top, self._root)
                 base = "" if relative == "." else f"{relative}/"
                 start = f"{folder}{slash}{name}"
-                folders[:] = [
-                    f for f in folders if f"{base}{f}" != TEMPORARY and _may_hold(f"{base}{f}/", start)
-                ]
+                folders[:] = [f for f in folders if f"{base}{f}" != TEMPORARY and _may_hold(f"{base}{f}/", start)]
                 yield from (f"{base}{n}" for n in names if f"{base}{n}".startswith(start))
 
     def exists(self, path: str) -> bool:
@@ -187,6 +189,13 @@ class LocalStorage:
             if path.startswith("_headgate/staging/"):
                 with contextlib.suppress(OSError):
                     os.rmdir(os.path.dirname(full))
+
+    def sweep(self) -> None:
+        """Delete what was being written when a process was killed."""
+        folder = os.path.join(self._root, TEMPORARY)
+        with _mapped(TEMPORARY), contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(folder):
+                _remove(os.path.join(folder, name))
 
     def sync_folders(self, paths: Sequence[str]) -> None:
         """Sync each folder once; side by side, so that the disk joins their flushes."""

@@ -17,7 +17,8 @@ class FileShard:
 
     Attributes:
         identity: path, head and copy: its name.
-        arrived_us: modification time when first seen, microseconds since 1970.
+        arrived_us: when its records arrive, microseconds since 1970: the modification time when it was first seen,
+            later that of an hour's growth.
         turn: the how-manieth shard of its path this is, from 1.
         position: the position; None where nothing was read.
         layout: how its records lie, once known.

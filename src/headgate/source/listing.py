@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 from collections.abc import Iterator
@@ -73,9 +74,7 @@ def glob_root(pattern: str) -> str:
 def _walk(folder: str) -> Iterator[str]:
     def fail(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            raise TransientError(
-                f"cannot list {error.filename}: {error.strerror}; is it readable?"
-            ) from error
+            raise TransientError(f"cannot list {error.filename}: {error.strerror}; is it readable?") from error
 
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -90,5 +89,7 @@ def _stat(path: str, name: str) -> Listed | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None  # a link to itself leads nowhere, like one to a file that is gone
         raise TransientError(f"cannot look at {path}: {error.strerror}; is its folder readable?") from error
     return Listed(name, path, status.st_size, status.st_mtime_ns // 1000, (status.st_dev, status.st_ino))

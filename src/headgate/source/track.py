@@ -16,6 +16,8 @@ from headgate.source.known import FileShard, KnownShards
 from headgate.source.listing import Listed, is_document_file
 from headgate.source.reader import BLOCK_BYTES, Reader, Stamp
 
+ARRIVAL_STEP_US = 3_600_000_000  # microseconds; a growing file's later records get a later arrival, hour by hour
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
@@ -110,6 +112,9 @@ class Track:
         if reader is None or shard is None:
             return None
         start, before = shard.position, reader.position
+        if self.listed.modified_us >= shard.arrived_us + ARRIVAL_STEP_US:
+            # A log that grows for days: what is new in it did not arrive when its first line did.
+            shard.arrived_us = self.listed.modified_us
         stamp = Stamp(number, shard.arrived_us)
         ask = min(room, BLOCK_BYTES)
         if self._is_plain and before < self.listed.size:

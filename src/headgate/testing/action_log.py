@@ -149,6 +149,10 @@ class LoggedStorage:
         """See Storage."""
         self._log.do("storage.delete", lambda: self._inner.delete(path), path)
 
+    def sweep(self) -> None:
+        """See Storage; no effect."""
+        self._inner.sweep()
+
     def sync_folders(self, paths: Sequence[str]) -> None:
         """See Storage; no effect."""
         self._inner.sync_folders(paths)

@@ -1,7 +1,7 @@
 """What every claim store must do, as test methods: subclass it, say how a store is opened, and collect it
 with pytest.
 
-A shared store sets `is_shared` and answers `open_again` while the first client is still open.
+A shared store subclasses SharedClaimStoreTests and answers `open_again` while the first client is still open.
 """
 
 # ruff: noqa: S101 (these are tests)
@@ -176,36 +176,6 @@ class ClaimStoreSuite(ABC):
         owners = self.claim(store, *[(key, heir) for key, _ in rows])
         assert [held == heir for held in owners] == [not self.is_shared and key != 1 for key, _ in rows]
 
-    def test_claims_ahead_of_the_marked_commit_can_still_be_withdrawn(
-        self, store: ClaimStore, a: int
-    ) -> None:
-        """Claims run ahead of commits by several batches."""
-        if self.is_shared:
-            pytest.skip("a shared store withdraws nothing")
-        self.claim(store, (1, owner(a, 1)))
-        self.claim(store, (2, owner(a, 2)))
-        store.mark_seen(1, {A: "2"})
-        again = self.reopen(store) if self.lasts else store
-        assert again.withdraw({A: "2"}) == 1
-        assert self.claim(again, (1, owner(a, 8)), (2, owner(a, 9))) == [owner(a, 1), owner(a, 9)]
-        again.close()
-
-    def test_an_uncommitted_claim_over_an_expired_one_gives_it_back(
-        self, store: ClaimStore, a: int, b: int
-    ) -> None:
-        """The committed owner still counts for copies within its window."""
-        if self.is_shared:
-            pytest.skip("a shared store withdraws nothing")
-        committed, newer, newest = (
-            owner(a, 1),
-            owner(b, 2, arrived=NOON_US + 8 * DAY_US),
-            owner(b, 3, arrived=NOON_US + 16 * DAY_US),
-        )
-        for claimed in (committed, newer, newest):
-            assert self.claim(store, (1, claimed)) == [claimed]
-        assert store.withdraw({A: "2", B: "2"}) > 0
-        assert self.claim(store, (1, owner(b, 4, arrived=NOON_US + DAY_US))) == [committed]
-
     def test_seen_and_shard_numbers_are_kept(self, store: ClaimStore, a: int, b: int) -> None:
         """Numbers are never given twice; an unknown one is an error."""
         assert store.seen == 0
@@ -230,20 +200,6 @@ class ClaimStoreSuite(ABC):
         assert self.claim(store, (1, other)) == [other]
         store.expire(NOON_US + DAY_US)
         assert self.claim(store, (2, other)) == [other]
-
-    def test_what_was_synced_is_there_after_reopening(self, store: ClaimStore, a: int) -> None:
-        """Small calls and large ones alike."""
-        if not self.lasts:
-            pytest.skip("lasts no longer than the object")
-        few = [(key, owner(a, key)) for key in range(10)]
-        many = [(key, owner(a, key)) for key in range(10, 5_010)]
-        self.claim(store, *few)
-        self.claim(store, *many)
-        again = self.reopen(store)
-        stranger = owner(a, 1_000_000)
-        owners = self.claim(again, *[(key, stranger) for key, _ in [*few, *many]], (6_000, stranger))
-        assert owners == [held for _, held in [*few, *many]] + [stranger]
-        again.close()
 
     def test_sequences_of_186_bits_are_kept_and_compared(self, store: ClaimStore, a: int) -> None:
         """A Kinesis sequence number has 56 digits."""
@@ -274,10 +230,60 @@ class ClaimStoreSuite(ABC):
             assert answer[::2].tobytes() == early.tobytes()
             assert answer[1::2].tobytes() == owners[1::2].tobytes()
 
+
+class EmbeddedClaimStoreTests(ClaimStoreSuite):
+    """What a store for one process does besides."""
+
+    def test_claims_ahead_of_the_marked_commit_can_still_be_withdrawn(
+        self, store: ClaimStore, a: int
+    ) -> None:
+        """Claims run ahead of commits by several batches."""
+        self.claim(store, (1, owner(a, 1)))
+        self.claim(store, (2, owner(a, 2)))
+        store.mark_seen(1, {A: "2"})
+        again = self.reopen(store) if self.lasts else store
+        assert again.withdraw({A: "2"}) == 1
+        assert self.claim(again, (1, owner(a, 8)), (2, owner(a, 9))) == [owner(a, 1), owner(a, 9)]
+        again.close()
+
+    def test_an_uncommitted_claim_over_an_expired_one_gives_it_back(
+        self, store: ClaimStore, a: int, b: int
+    ) -> None:
+        """The committed owner still counts for copies within its window."""
+        committed, newer, newest = (
+            owner(a, 1),
+            owner(b, 2, arrived=NOON_US + 8 * DAY_US),
+            owner(b, 3, arrived=NOON_US + 16 * DAY_US),
+        )
+        for claimed in (committed, newer, newest):
+            assert self.claim(store, (1, claimed)) == [claimed]
+        assert store.withdraw({A: "2", B: "2"}) > 0
+        assert self.claim(store, (1, owner(b, 4, arrived=NOON_US + DAY_US))) == [committed]
+
+
+class LastingClaimStoreTests(ClaimStoreSuite):
+    """What a store does besides whose claims outlive the object."""
+
+    def test_what_was_synced_is_there_after_reopening(self, store: ClaimStore, a: int) -> None:
+        """Small calls and large ones alike."""
+        few = [(key, owner(a, key)) for key in range(10)]
+        many = [(key, owner(a, key)) for key in range(10, 5_010)]
+        self.claim(store, *few)
+        self.claim(store, *many)
+        again = self.reopen(store)
+        stranger = owner(a, 1_000_000)
+        owners = self.claim(again, *[(key, stranger) for key, _ in [*few, *many]], (6_000, stranger))
+        assert owners == [held for _, held in [*few, *many]] + [stranger]
+        again.close()
+
+
+class SharedClaimStoreTests(ClaimStoreSuite):
+    """What a store for several clients at once does besides."""
+
+    is_shared = True
+
     def test_two_clients_see_one_owner(self, store: ClaimStore, a: int) -> None:
         """A shared store is one store for all its clients."""
-        if not self.is_shared:
-            pytest.skip("serves one process")
         other = self.open_again()
         held = owner(a, 1)
         assert self.claim(store, (1, held)) == [held]

@@ -30,9 +30,7 @@ _FILE_NAME = "regexp_extract(filename, '([0-9a-f]{32})-[0-9]+[.][a-z.]+$', 1)"  
 
 #: The id, or where it is a UUID the one spelling that all its spellings share.
 _STRIPPED = "regexp_replace(lower(event_uuid), '^urn:uuid:|[{}-]', '', 'g')"
-_CANONICAL = (
-    f"CASE WHEN regexp_full_match({_STRIPPED}, '[0-9a-f]{{32}}') THEN {_STRIPPED} ELSE event_uuid END"
-)
+_CANONICAL = f"CASE WHEN regexp_full_match({_STRIPPED}, '[0-9a-f]{{32}}') THEN {_STRIPPED} ELSE event_uuid END"
 
 #: Names of laws, and the rows that break them.
 _LAWS = {

@@ -179,6 +179,10 @@ class LoggedLake:
         """See Lake."""
         return self._log.do("lake.publish", self._inner.publish)
 
+    def sweep(self) -> None:
+        """See Lake; no effect."""
+        self._inner.sweep()
+
     def claims_since(self, number: int, since_us: int | None) -> Iterator[tuple[int, CommittedIds]]:
         """See Lake."""
         return self._log.do("lake.claims_since", lambda: self._inner.claims_since(number, since_us), str(number))

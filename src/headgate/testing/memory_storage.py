@@ -67,5 +67,8 @@ class MemoryStorage:
         with self._lock:
             self.files.pop(path, None)
 
+    def sweep(self) -> None:
+        """Nothing is ever unfinished."""
+
     def sync_folders(self, paths: Sequence[str]) -> None:
         """Nothing survives the object."""

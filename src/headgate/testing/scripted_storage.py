@@ -71,6 +71,10 @@ class ScriptedStorage:
         """See Storage."""
         self._do("delete", path, lambda: self._inner.delete(path))
 
+    def sweep(self) -> None:
+        """See Storage."""
+        self._do("sweep", "", self._inner.sweep)
+
     def sync_folders(self, paths: Sequence[str]) -> None:
         """See Storage."""
         self._do("sync_folders", paths[0] if paths else "", lambda: self._inner.sync_folders(paths))

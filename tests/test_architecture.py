@@ -17,7 +17,6 @@ LONG = {
     "headgate.core.irregular": 330,
     "headgate.claims.rocksdb": 335,
     "headgate.testing.lake_suite": 335,
-    "headgate.pipeline": 370,
     "headgate.ports": 305,
 }
 

@@ -57,9 +57,7 @@ def ahead(items: Iterable[T], step: Callable[[T], U], depth: int) -> Generator[U
         thread.join()
 
 
-def _work(
-    items: Iterable[T], step: Callable[[T], U], results: queue.Queue[U | _End], stopped: threading.Event
-) -> None:
+def _work(items: Iterable[T], step: Callable[[T], U], results: queue.Queue[U | _End], stopped: threading.Event) -> None:
     end = _End(None)
     iterator = iter(items)
     try:

@@ -108,6 +108,8 @@ class Consumer:
                 except CommitConflict as error:
                     conflict = error
                 except (TransientError, CommitUnknown) as error:
+                    if self._stop():
+                        raise
                     failures += 1
                     self._wait_after(error, failures)
                 else:

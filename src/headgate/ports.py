@@ -253,9 +253,7 @@ class Lake(Protocol):
         """
         ...
 
-    def note(
-        self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None
-    ) -> int:
+    def note(self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None) -> int:
         """Write an entry without files: a new claim generation, or abandoned ranges. Returns its number."""
         ...
 

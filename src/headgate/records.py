@@ -114,9 +114,7 @@ class RecordBatch:
         """Bytes of record data (not of the columns around it)."""
         total = 0
         for chunk in self.table.column("data").chunks:
-            offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int64)[
-                chunk.offset : chunk.offset + len(chunk) + 1
-            ]
+            offsets = np.frombuffer(chunk.buffers()[1], dtype=np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
             total += int(offsets[-1] - offsets[0]) if len(chunk) else 0
         return total
 

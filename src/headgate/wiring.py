@@ -109,9 +109,7 @@ def open_claims(identity: ClaimsIdentity, lake: TableLake, telemetry: Telemetry)
         raise
     if store.moved_aside is not None:
         telemetry.emit(
-            Noticed(
-                what=f"the claim store {path} was damaged; it lies at {store.moved_aside}, a new one is filled"
-            )
+            Noticed(what=f"the claim store {path} was damaged; it lies at {store.moved_aside}, a new one is filled")
         )
     return store
 
@@ -141,9 +139,7 @@ def _start(text: str) -> Start:
 
 
 def _limits(config: Config) -> Limits:
-    return Limits(
-        max_event_bytes=config.validate.max_event_bytes, max_record_bytes=config.validate.max_record_bytes
-    )
+    return Limits(max_event_bytes=config.validate.max_event_bytes, max_record_bytes=config.validate.max_record_bytes)
 
 
 def envelope_of(config: Config) -> Envelope:
@@ -152,9 +148,7 @@ def envelope_of(config: Config) -> Envelope:
     Raises:
         ConfigError: one path runs through another.
     """
-    envelope = Envelope(
-        id=config.envelope.id, name=config.envelope.name, created_at=config.envelope.created_at
-    )
+    envelope = Envelope(id=config.envelope.id, name=config.envelope.name, created_at=config.envelope.created_at)
     try:
         decoder_of(envelope)
     except ValueError as error:

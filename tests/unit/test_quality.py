@@ -14,7 +14,7 @@ from headgate.core.limits import Limits
 from headgate.core.quality import PARTITION_FLOOD_FROM, quality_rows, warning_counts
 from headgate.core.validate import validate
 from headgate.core.verdicts import Judged
-from headgate.pipeline import claims_of
+from headgate.decision import claims_of
 from headgate.testing.records import ARRIVED_US, record_batch
 
 CREATED = ARRIVED_US // 1_000_000

@@ -48,9 +48,7 @@ class RocksDbClaimStore:
 
     is_embedded = True
 
-    def __init__(
-        self, path: Path, *, bucket_us: int = BUCKET_US, seen_filter: SeenFilter | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, bucket_us: int = BUCKET_US, seen_filter: SeenFilter | None = None) -> None:
         """Open the store, or begin a new one with a new generation where there is none or it is damaged.
 
         Args:
@@ -82,9 +80,7 @@ class RocksDbClaimStore:
         self._generation = facts[b"fact generation"].decode()
         self._seen = int(facts[b"fact seen"])
         self._bucket_us = int(facts[b"fact bucket_us"])
-        self._shards = [
-            Shard(*msgspec.json.decode(value)) for _, value in self._buckets.scan(None, SHARD_PREFIX)
-        ]
+        self._shards = [Shard(*msgspec.json.decode(value)) for _, value in self._buckets.scan(None, SHARD_PREFIX)]
         self._shard_numbers = {shard: number for number, shard in enumerate(self._shards)}
         self._committed: dict[int, int | None] = {}
         self._lake_id = facts.get(b"fact lake", b"").decode()
@@ -306,9 +302,7 @@ class RocksDbClaimStore:
             batch = self._buckets.batch()
             for old in set(held.buckets[mine].tolist()) - {bucket}:
                 batch.delete(old, names_of(keys[held.buckets[mine] == old]))
-            batch.put(
-                bucket, [*names_of(keys), run.name], [*values_of(owners), encode_run(keys, last, previous)]
-            )
+            batch.put(bucket, [*names_of(keys), run.name], [*values_of(owners), encode_run(keys, last, previous)])
             batch.write()
             self._runs.enter(run, hashes[mine])
 

@@ -58,9 +58,7 @@ def run_number(name: bytes) -> int:
     return int.from_bytes(name[len(RUN_PREFIX) :], "big")
 
 
-def encode_run(
-    keys: npt.NDArray[np.uint8], last: Mapping[int, int], previous: npt.NDArray[np.void] | None
-) -> bytes:
+def encode_run(keys: npt.NDArray[np.uint8], last: Mapping[int, int], previous: npt.NDArray[np.void] | None) -> bytes:
     """Pack a run's record.
 
     Args:
@@ -71,9 +69,7 @@ def encode_run(
     Returns:
         The stored value.
     """
-    shards = b"".join(
-        shard.to_bytes(4, "big") + top.to_bytes(SEQUENCE_BYTES, "big") for shard, top in last.items()
-    )
+    shards = b"".join(shard.to_bytes(4, "big") + top.to_bytes(SEQUENCE_BYTES, "big") for shard, top in last.items())
     before = b"" if previous is None else previous.tobytes()
     return HEADER.pack(len(keys), len(last), len(before) // OWNER.itemsize) + shards + keys.tobytes() + before
 
@@ -84,9 +80,7 @@ def decode_run(value: bytes) -> tuple[npt.NDArray[np.uint8], dict[int, int], npt
     at = HEADER.size
     last = {}
     for _ in range(num_shards):
-        last[int.from_bytes(value[at : at + 4], "big")] = int.from_bytes(
-            value[at + 4 : at + SHARD_BYTES], "big"
-        )
+        last[int.from_bytes(value[at : at + 4], "big")] = int.from_bytes(value[at + 4 : at + SHARD_BYTES], "big")
         at += SHARD_BYTES
     keys = np.frombuffer(value, np.uint8, num_claims * KEY_BYTES, at).reshape(-1, KEY_BYTES)
     at += num_claims * KEY_BYTES
@@ -104,12 +98,7 @@ def last_sequences(owners: npt.NDArray[np.void]) -> dict[int, int]:
         One entry a shard.
     """
     shards = owners["shard"].astype(np.uint32)
-    words = (
-        np.ascontiguousarray(owners["sequence"])
-        .view(">u8")
-        .astype(np.uint64)
-        .reshape(-1, SEQUENCE_BYTES // 8)
-    )
+    words = np.ascontiguousarray(owners["sequence"]).view(">u8").astype(np.uint64).reshape(-1, SEQUENCE_BYTES // 8)
     last = {}
     present = [int(shards[0])] if (shards == shards[0]).all() else np.unique(shards).tolist()
     for shard in present:

@@ -62,18 +62,14 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         except ValueError:
             has_offset = False
         if not has_offset:
-            raise ValueError(
-                "Expected earliest, latest or a time with an offset such as 2026-11-20T00:00:00Z"
-            )
+            raise ValueError("Expected earliest, latest or a time with an offset such as 2026-11-20T00:00:00Z")
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When a batch is full; the first limit that is reached cuts it."""
 
     max_events: Annotated[int, Meta(ge=1, le=10_000_000, description="Events in a batch.")] = 250_000
-    max_bytes: Annotated[int, Meta(ge=1, le=4096 * MIB, description="Bytes of records in a batch.")] = (
-        128 * MIB
-    )
+    max_bytes: Annotated[int, Meta(ge=1, le=4096 * MIB, description="Bytes of records in a batch.")] = 128 * MIB
     flush_seconds: Annotated[
         float, Meta(gt=0, le=86_400, description="Seconds after which a batch is committed though not full.")
     ] = 5.0
@@ -95,9 +91,7 @@ class Validate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Meta(description="How long after its arrival an event may claim to be created: 90s, 15m, 12h, 1d."),
     ] = "1d"
     max_event_bytes: Annotated[int, Meta(ge=1, le=1024 * MIB, description="Bytes of one event.")] = 10 * MIB
-    max_record_bytes: Annotated[
-        int, Meta(ge=1, le=1024 * MIB, description="Bytes of one record, inflated.")
-    ] = 64 * MIB
+    max_record_bytes: Annotated[int, Meta(ge=1, le=1024 * MIB, description="Bytes of one record, inflated.")] = 64 * MIB
 
     def __post_init__(self) -> None:
         """Refuse a text that is no duration."""
@@ -139,13 +133,11 @@ class Dedup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A rule of your own: an event that fails `check` is rejected as `rule:<name>`."""
 
-    name: Annotated[
-        str, Meta(pattern=IDENTIFIER, description="Letters, digits and underscores; ends up in `reason`.")
-    ]
+    name: Annotated[str, Meta(pattern=IDENTIFIER, description="Letters, digits and underscores; ends up in `reason`.")]
     check: Annotated[str, Meta(min_length=1, description="SQL predicate that a good event fulfils.")]
-    when: Annotated[
-        NonEmpty | None, Meta(description="SQL predicate: which events are checked; by default all.")
-    ] = None
+    when: Annotated[NonEmpty | None, Meta(description="SQL predicate: which events are checked; by default all.")] = (
+        None
+    )
 
 
 class Standby(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -163,9 +155,7 @@ class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least level that is written.")
     ] = "info"
-    format: Annotated[Literal["text", "json"], Meta(description="text for people, json for machines.")] = (
-        "text"
-    )
+    format: Annotated[Literal["text", "json"], Meta(description="text for people, json for machines.")] = "text"
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

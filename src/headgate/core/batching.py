@@ -67,9 +67,7 @@ class _Feed:
         shards = self._shards[self.at : upto]
         rows = self.table.slice(self.at, count)
         numbers = np.zeros(len(self._ranges), dtype=np.int32)
-        present = (
-            np.flatnonzero(np.bincount(shards)) if len(self._ranges) > 1 else np.zeros(1, dtype=np.int64)
-        )
+        present = np.flatnonzero(np.bincount(shards)) if len(self._ranges) > 1 else np.zeros(1, dtype=np.int64)
         for index in present.tolist():
             numbers[index] = pending.cover(self._cut(index, shards, upto))
         if not np.array_equal(numbers[present], present):
@@ -183,9 +181,7 @@ def _byte_offsets(table: pa.Table) -> npt.NDArray[np.int64]:
     offsets, total = [np.zeros(1, dtype=np.int64)], 0
     for chunk in table.column("data").chunks:
         if len(chunk):
-            of_chunk = np.frombuffer(chunk.buffers()[1], dtype=np.int64)[
-                chunk.offset : chunk.offset + len(chunk) + 1
-            ]
+            of_chunk = np.frombuffer(chunk.buffers()[1], dtype=np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
             offsets.append(of_chunk[1:] - of_chunk[0] + total)
             total = int(offsets[-1][-1])
     return np.concatenate(offsets)

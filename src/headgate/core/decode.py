@@ -87,9 +87,7 @@ def decode(batch: RecordBatch, envelope: Envelope, limits: Limits) -> pa.Table:
     return pa.concat_tables(pieces) if pieces else DECODED.empty_table()
 
 
-def _decode_chunk(
-    chunk: pa.RecordBatch, decoder: EnvelopeDecoder, envelope: Envelope, limits: Limits
-) -> pa.Table:
+def _decode_chunk(chunk: pa.RecordBatch, decoder: EnvelopeDecoder, envelope: Envelope, limits: Limits) -> pa.Table:
     text = _trim(chunk.column("data"))
     odd = _suspicious(chunk, text, limits)
     rows, prints = _loop(text, odd, decoder)
@@ -105,11 +103,7 @@ def _decode_chunk(
     spread: list[int] = []
     for k, (row, some) in enumerate(zip(odd_rows.tolist(), parts, strict=True)):
         # What stands for the whole record stays in its row; anything else moves rows about.
-        if (
-            len(some) == 1
-            and some[0].sub == NO_SUB
-            and (some[0].reason or _is_same(some[0].payload, text, row))
-        ):
+        if len(some) == 1 and some[0].sub == NO_SUB and (some[0].reason or _is_same(some[0].payload, text, row)):
             alone[row] = some[0]
         else:
             spread.append(k)
@@ -118,9 +112,7 @@ def _decode_chunk(
         columns["created_at"][row] = part.created_at
         prints[row] = xxhash.xxh3_64_intdigest(part.payload)
         warnings[row] = part.warnings
-    usual = _table(
-        payload=text.array, chunk=chunk, fields=columns, prints=prints, warnings=warnings, parts=alone
-    )
+    usual = _table(payload=text.array, chunk=chunk, fields=columns, prints=prints, warnings=warnings, parts=alone)
     if not spread:
         return usual
     return _spread(usual, odd_rows[spread], [parts[k] for k in spread], chunk)
@@ -142,13 +134,9 @@ def _spread(
 
 def _trim(data: pa.Array) -> _Text:
     # The same buffers under a text type: trimming is the same for bytes, and is not validated.
-    text = pa.Array.from_buffers(
-        pa.large_string(), len(data), data.buffers(), null_count=0, offset=data.offset
-    )
+    text = pa.Array.from_buffers(pa.large_string(), len(data), data.buffers(), null_count=0, offset=data.offset)
     array = pc.ascii_trim(text, JSON_SPACE)
-    array = pa.Array.from_buffers(
-        pa.large_binary(), len(array), array.buffers(), null_count=0, offset=array.offset
-    )
+    array = pa.Array.from_buffers(pa.large_binary(), len(array), array.buffers(), null_count=0, offset=array.offset)
     _, offsets, values = array.buffers()
     bounds = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
     view = memoryview(values) if values is not None else memoryview(b"")
@@ -244,9 +232,7 @@ def _fault(chunk: pa.RecordBatch, i: int) -> str | None:
     return chunk.column("fault")[i].as_py() if "fault" in chunk.schema.names else None
 
 
-def _lay_out(
-    n: int, odd_rows: npt.NDArray[np.intp], parts: Sequence[Sequence[Part]]
-) -> npt.NDArray[np.int64]:
+def _lay_out(n: int, odd_rows: npt.NDArray[np.intp], parts: Sequence[Sequence[Part]]) -> npt.NDArray[np.int64]:
     """Indices into usual rows followed by irregular parts, in the order of records and parts."""
     counts = np.ones(n, dtype=np.int64)
     counts[odd_rows] = [len(p) for p in parts]

@@ -119,9 +119,7 @@ def is_same_position(left: Owners, right: Owners) -> Mask:
     Returns:
         (n,) bool.
     """
-    words = [
-        np.ascontiguousarray(side).view(np.uint64).reshape(-1, OWNER.itemsize // 8) for side in (left, right)
-    ]
+    words = [np.ascontiguousarray(side).view(np.uint64).reshape(-1, OWNER.itemsize // 8) for side in (left, right)]
     same = words[0][:, 0] == words[1][:, 0]
     for column in range(1, POSITION_WORDS):
         same &= words[0][:, column] == words[1][:, column]
@@ -207,9 +205,5 @@ def _take_over(
 
 def _is_read_now(found: Owners, owners: Owners, abandoned: Mapping[int, int | None]) -> Mask:
     """True where the owner is a position of this very batch."""
-    positions = {
-        owner.tobytes()[: POSITION_WORDS * 8] for owner in owners[np.isin(owners["shard"], list(abandoned))]
-    }
-    return np.fromiter(
-        (owner.tobytes()[: POSITION_WORDS * 8] in positions for owner in found), bool, len(found)
-    )
+    positions = {owner.tobytes()[: POSITION_WORDS * 8] for owner in owners[np.isin(owners["shard"], list(abandoned))]}
+    return np.fromiter((owner.tobytes()[: POSITION_WORDS * 8] in positions for owner in found), bool, len(found))

@@ -131,11 +131,7 @@ class Scanner:
             at = _end(_BODY if self._in_string else _SPACE, buffer, at)
             if at == len(buffer):
                 return Step(Outcome.BROKEN if is_last else Outcome.MORE, at)
-            step = (
-                self._string_stop(buffer, at, is_last)
-                if self._in_string
-                else self._token(buffer, at, is_last)
-            )
+            step = self._string_stop(buffer, at, is_last) if self._in_string else self._token(buffer, at, is_last)
             if isinstance(step, Step):
                 return step
             at = step

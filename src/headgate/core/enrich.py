@@ -34,12 +34,8 @@ def enrich(parts: pa.Table, ranges: Sequence[ShardRange]) -> pa.Table:
         "created_datetime": created,
         "created_date": _date(np.asarray(pc.fill_null(parts["created_us"], 0))),
         "arrival_date": _date(np.asarray(parts["arrived_at"].cast(pa.int64()))),
-        "source_name": pa.DictionaryArray.from_arrays(
-            index, pa.array([r.shard.source for r in ranges], pa.string())
-        ),
-        "shard_name": pa.DictionaryArray.from_arrays(
-            index, pa.array([r.shard.name for r in ranges], pa.string())
-        ),
+        "source_name": pa.DictionaryArray.from_arrays(index, pa.array([r.shard.source for r in ranges], pa.string())),
+        "shard_name": pa.DictionaryArray.from_arrays(index, pa.array([r.shard.name for r in ranges], pa.string())),
         "sequence_text": position_texts(sequence_bytes(parts["sequence"]), np.asarray(parts["sub"])),
     }
     for name, column in added.items():
@@ -78,9 +74,7 @@ def position_texts(sequences: npt.NDArray[np.uint8], subs: npt.NDArray[np.int32]
     else:
         whole = sequences.tobytes()
         steps = range(0, len(whole), SEQUENCE_BYTES)
-        texts = pa.array(
-            [str(int.from_bytes(whole[i : i + SEQUENCE_BYTES], "big")) for i in steps], pa.string()
-        )
+        texts = pa.array([str(int.from_bytes(whole[i : i + SEQUENCE_BYTES], "big")) for i in steps], pa.string())
     inside = subs != NO_SUB
     if inside.any():
         numbered = pc.binary_join_element_wise(texts, pa.array(subs).cast(pa.string()), "#")

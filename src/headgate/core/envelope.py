@@ -77,9 +77,7 @@ def decoder_of(envelope: Envelope) -> EnvelopeDecoder:
     return EnvelopeDecoder(msgspec.json.Decoder(struct).decode, columns, struct())
 
 
-def _struct(
-    name: str, tree: dict[str, Any], above: tuple[str, ...], attributes: dict[str, tuple[str, ...]]
-) -> Any:
+def _struct(name: str, tree: dict[str, Any], above: tuple[str, ...], attributes: dict[str, tuple[str, ...]]) -> Any:
     fields, names = [], {}
     for i, (key, child) in enumerate(tree.items()):
         attribute = f"f{i}"

@@ -78,9 +78,7 @@ def _from_numbers(values: Sequence[Created]) -> Instants:
         column = pa.array(values, type=pa.float64())
     except pa.ArrowInvalid:
         # An integer that no double holds exactly.
-        column = pa.array(
-            [None if value is None else _to_float(value) for value in values], type=pa.float64()
-        )
+        column = pa.array([None if value is None else _to_float(value) for value in values], type=pa.float64())
     present = np.asarray(pc.is_valid(column))
     floats = np.array(pc.fill_null(column, 0.0))  # a copy: texts and exact integers are written into it
     result = _from_floats(floats, present)
@@ -137,9 +135,7 @@ def _put_each_text(result: Instants, rows: npt.NDArray[np.int64], values: Sequen
     read = _from_numbers(numbers)
     is_number = np.array([number is not None for number in numbers], dtype=np.bool_)
     at = rows[is_number]
-    result.us[at], result.seconds[at], result.ok[at] = (
-        c[is_number] for c in (read.us, read.seconds, read.ok)
-    )
+    result.us[at], result.seconds[at], result.ok[at] = (c[is_number] for c in (read.us, read.seconds, read.ok))
     result.warnings[at] |= read.warnings[is_number]
     for row, value, is_read in zip(rows.tolist(), values, is_number.tolist(), strict=True):
         us = None if is_read else iso_us(value)

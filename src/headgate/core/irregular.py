@@ -26,9 +26,7 @@ GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878
 JSON_SPACE = b" \t\r\n"
 MAX_ZSTD_WINDOW = 1 << 27  # bytes; the most that zstd's own tools inflate without being told to
-ZSTD_STEP = (
-    1 << 10
-)  # bytes fed at once; a block of 4 bytes may inflate to 128 KiB (RFC 8878), so 32 MiB at most
+ZSTD_STEP = 1 << 10  # bytes fed at once; a block of 4 bytes may inflate to 128 KiB (RFC 8878), so 32 MiB at most
 MAX_NUMBER_DIGITS = 64  # characters; no instant needs more
 DEPTH_DETAIL = f"nested deeper than {MAX_DEPTH}"
 INTEGER = re.compile(rb"-?(0|[1-9]\d*)")
@@ -92,9 +90,7 @@ def parts_of(record: bytes, fault: str | None, envelope: Envelope, limits: Limit
     for start, end in spans:
         for piece in _documents_of(text[start:end]):
             sub = len(parts)
-            parts.append(
-                replace(piece, sub=sub) if isinstance(piece, Part) else _judge(piece, sub, envelope, limits)
-            )
+            parts.append(replace(piece, sub=sub) if isinstance(piece, Part) else _judge(piece, sub, envelope, limits))
     return parts
 
 
@@ -212,9 +208,7 @@ def _uuid(raw: bytes | None, field: str) -> Uuid:
     if not INTEGER.fullmatch(raw):
         raise RecordError(Reason.EVENT_UUID_INVALID, f"{field} is {_kind(raw)}, not a string or an integer")
     if len(raw) > MAX_ID_BYTES:
-        raise RecordError(
-            Reason.EVENT_UUID_INVALID, f"{field} has {len(raw):,} bytes; {MAX_ID_BYTES} are allowed"
-        )
+        raise RecordError(Reason.EVENT_UUID_INVALID, f"{field} has {len(raw):,} bytes; {MAX_ID_BYTES} are allowed")
     return "0" if raw == b"-0" else raw.decode()
 
 
@@ -302,9 +296,7 @@ def _unzstd(record: bytes, limits: Limits) -> bytes:
 
 
 def _too_large(limits: Limits) -> RecordError:
-    return RecordError(
-        Reason.TOO_LARGE, f"the record is larger than max_record_bytes, {limits.max_record_bytes:,}"
-    )
+    return RecordError(Reason.TOO_LARGE, f"the record is larger than max_record_bytes, {limits.max_record_bytes:,}")
 
 
 def _utf8_detail(error: UnicodeDecodeError) -> str:

@@ -151,9 +151,7 @@ def _digest(keys: Bytes, rows: npt.NDArray[np.int64], offsets: npt.NDArray[np.in
         return
     value, blake2b = text.data, hashlib.blake2b
     ends = zip(offsets[rows].tolist(), offsets[rows + 1].tolist(), strict=True)
-    digests = [
-        blake2b(value[start:end], digest_size=KEY_BYTES, person=DIGEST_PERSON).digest() for start, end in ends
-    ]
+    digests = [blake2b(value[start:end], digest_size=KEY_BYTES, person=DIGEST_PERSON).digest() for start, end in ends]
     keys[rows] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, KEY_BYTES)
 
 

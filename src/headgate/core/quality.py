@@ -78,9 +78,7 @@ def _extremes(parts: pa.Table, code: npt.NDArray[np.int32], size: int) -> tuple[
 def _reasons(judged: Judged, code: npt.NDArray[np.int32], size: int) -> list[list[tuple[str, int]]]:
     by_type: list[dict[str, int]] = [{} for _ in range(size)]
     rows = judged.rejected
-    for at, reason in zip(
-        code[rows].tolist(), judged.parts["reason"].take(pa.array(rows)).to_pylist(), strict=True
-    ):
+    for at, reason in zip(code[rows].tolist(), judged.parts["reason"].take(pa.array(rows)).to_pylist(), strict=True):
         by_type[at][reason] = by_type[at].get(reason, 0) + 1
     return [sorted(some.items()) for some in by_type]
 

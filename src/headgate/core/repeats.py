@@ -108,9 +108,7 @@ def gives_twice(document: bytes, envelope: Envelope) -> bool:
     for path in envelope.paths.values():
         inner = document
         for part in path[:-1]:
-            inner = (
-                bytes(memoryview(_raw_members(inner).get(part, b"{}"))) if inner.startswith(b"{") else b"{}"
-            )
+            inner = bytes(memoryview(_raw_members(inner).get(part, b"{}"))) if inner.startswith(b"{") else b"{}"
         if inner.startswith(b"{") and _has_twice(inner, path[-1]):
             return True
     return False

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headgate.core.columns import one_array
 from headgate.core.reasons import RULE_PREFIX
+from headgate.core.verdicts import event_rows
 from headgate.errors import ConfigError
 
 #: What a rule sees of an event; `payload` is its JSON text (`payload->>'amount'`).
@@ -73,9 +76,7 @@ class Rules:
                 self._broken(RULE_COLUMNS.empty_table(), [rule])
             except duckdb.Error as error:
                 first = str(error).splitlines()[0]
-                raise ConfigError(
-                    f"[[rules]] {rule.name}: {first}; see `headgate init` for an example"
-                ) from None
+                raise ConfigError(f"[[rules]] {rule.name}: {first}; see `headgate init` for an example") from None
 
     def __bool__(self) -> bool:
         """True where there are rules."""
@@ -102,3 +103,32 @@ class Rules:
         finally:
             self._connection.unregister("events")
         return one_array(table["reason"].cast(pa.string()))
+
+
+def apply_rules(parts: pa.Table, rules: Rules) -> pa.Table:
+    """Reject the events that break a user's rule.
+
+    Args:
+        parts: enriched DECODED.
+        rules: compiled; none at all cost nothing.
+
+    Returns:
+        `parts` with `reason`, `detail` and `warnings` changed where a rule is broken.
+    """
+    if not rules:
+        return parts
+    events = np.flatnonzero(np.asarray(pc.is_null(parts["reason"])))
+    rows = event_rows(parts.take(pa.array(events))).select(RULE_COLUMNS.names)
+    broken = rules.broken(rows.cast(RULE_COLUMNS))
+    hits = np.flatnonzero(np.asarray(pc.is_valid(broken)))
+    if not len(hits):
+        return parts
+    mask = np.zeros(parts.num_rows, dtype=np.bool_)
+    mask[events[hits]] = True
+    found = broken.take(pa.array(hits))
+    reason = pc.replace_with_mask(one_array(parts["reason"]), pa.array(mask), found)
+    detail = pc.if_else(pa.array(mask), pa.scalar("the rule's check is not true for this event"), parts["detail"])
+    warnings = pc.if_else(pa.array(mask), pa.scalar(0, pa.uint16()), parts["warnings"])
+    for name, column in (("reason", reason), ("detail", detail), ("warnings", warnings)):
+        parts = parts.set_column(parts.schema.get_field_index(name), name, column)
+    return parts

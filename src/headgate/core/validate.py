@@ -45,9 +45,7 @@ def validate(parts: pa.Table, max_future_us: int) -> pa.Table:
     )
     created = np.asarray(pc.fill_null(parts["created_us"], -1))
     arrived = np.asarray(parts["arrived_at"].cast(pa.int64()))
-    reasons.put(
-        np.asarray(pc.is_null(parts["created_at"])), Reason.CREATED_AT_MISSING, "the event has no created_at"
-    )
+    reasons.put(np.asarray(pc.is_null(parts["created_at"])), Reason.CREATED_AT_MISSING, "the event has no created_at")
     reasons.put(created < 0, Reason.CREATED_AT_INVALID, "created_at is no instant between 1970 and 9999")
     reasons.put(
         created > arrived + max_future_us,
@@ -58,9 +56,7 @@ def validate(parts: pa.Table, max_future_us: int) -> pa.Table:
         np.asarray(pc.is_null(subtypes)), np.uint16(Warn.EVENT_SUBTYPE_MISSING), np.uint16(0)
     )
     warnings = np.where(reasons.is_event, warnings, np.uint16(0))
-    table = reasons.table().set_column(
-        parts.schema.get_field_index("warnings"), "warnings", pa.array(warnings)
-    )
+    table = reasons.table().set_column(parts.schema.get_field_index("warnings"), "warnings", pa.array(warnings))
     return table.append_column("event_type", types).append_column("event_subtype", subtypes)
 
 

@@ -105,9 +105,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(head))]
     for line in [list(head), *texts]:
         cells = zip(line, widths, right, strict=True)
-        click.echo(
-            "  ".join(f"{text:>{width}}" if r else f"{text:<{width}}" for text, width, r in cells).rstrip()
-        )
+        click.echo("  ".join(f"{text:>{width}}" if r else f"{text:<{width}}" for text, width, r in cells).rstrip())
 
 
 def _is_number(value: object) -> bool:

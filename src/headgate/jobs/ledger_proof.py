@@ -120,9 +120,7 @@ def _check_entry(entry: Entry, number: int, found: LedgerProof, proof: Proof) ->
         proof.add("conservation", f"{name} says {sum_of(entry.counts)}, but its shards say {sum_of(parts)}")
     for moved in entry.ranges:
         if not moved.counts.is_conserved:
-            proof.add(
-                "conservation", f"{name} does not add up for {moved.shard}: {sum_of(moved.counts)}"
-            )
+            proof.add("conservation", f"{name} does not add up for {moved.shard}: {sum_of(moved.counts)}")
         _check_range(moved, name, found.state, proof)
         found.ranges.append(
             LedgerRange(
@@ -179,9 +177,7 @@ def _check_files(entry: Entry, name: str, proof: Proof) -> None:
     ):
         rows = sum(file.rows for file in entry.files if file.table == table)
         if rows != expected:
-            proof.add(
-                "conservation", f"{name} counts {expected:,} rows of {table}, but its files say {rows:,}"
-            )
+            proof.add("conservation", f"{name} counts {expected:,} rows of {table}, but its files say {rows:,}")
 
 
 def _check_snapshot(lake: ExistingLake, folded: LedgerState, proof: Proof) -> None:

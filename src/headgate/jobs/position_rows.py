@@ -152,9 +152,10 @@ class PositionRows:
 
     def _bounds_of(self, ranges: Sequence[tuple[int, LedgerRange]]) -> _Bounds:
         in_order = sorted(ranges, key=lambda pair: (pair[1].start, pair[1].end))
-        texts = [pa.array([str(value) for value in values]) for values in zip(
-            *((one.start, one.end) for _, one in in_order), strict=True
-        )]
+        texts = [
+            pa.array([str(value) for value in values])
+            for values in zip(*((one.start, one.end) for _, one in in_order), strict=True)
+        ]
         starts, ends = (self._comparable(self.parse(text).sequence) for text in texts)
         return _Bounds(starts, ends, np.array([number for number, _ in in_order], dtype=np.int64))
 

@@ -87,9 +87,7 @@ def _moment(as_of: str, lake: ExistingLake) -> datetime:
     return moment
 
 
-def _show(
-    connection: duckdb.DuckDBPyConnection, lake: ExistingLake, table: str, moment: datetime | None
-) -> None:
+def _show(connection: duckdb.DuckDBPyConnection, lake: ExistingLake, table: str, moment: datetime | None) -> None:
     """Register one table under its name."""
     if moment is not None:
         connection.register(table, _as_of(os.path.join(lake.storage.root, table), table, moment))

@@ -124,16 +124,15 @@ def prove_originals(rows: PositionRows, proof: Proof) -> None:
         sentence = f"{many(orphans[0][-1], 'duplicate')} without an original in events"
         proof.add("orphan", sentence, examples)
     late = _first(
-        rows, f"SELECT shard, sequence, sub FROM found WHERE arrived - of_original > {proof.window_us}"  # noqa: S608
+        rows,
+        f"SELECT shard, sequence, sub FROM found WHERE arrived - of_original > {proof.window_us}",  # noqa: S608
     )
     if late:
         sentence = f"{many(late[0][-1], 'duplicate')} that came more than the window after the original"
         proof.add("window", sentence, rows.texts(late))
 
 
-def prove_quality(
-    quality: Mapping[str, Sequence[int]], proof: Proof, ledger: LedgerProof, latest: LedgerState
-) -> None:
+def prove_quality(quality: Mapping[str, Sequence[int]], proof: Proof, ledger: LedgerProof, latest: LedgerState) -> None:
     """The sums of `quality` are those of the ledger, entry by entry."""
     wrong = []
     for entry_id, (number, counts) in ledger.counts_of.items():
@@ -189,9 +188,7 @@ def prove_source(
         "r.shard = s.shard AND r.sequence = s.sequence AND r.sub = s.sub WHERE r.r >= 0",
     )
     if extra:
-        examples = [
-            f"{text} in {TABLE_NAMES[row[3]]}" for text, row in zip(rows.texts(extra), extra, strict=True)
-        ]
+        examples = [f"{text} in {TABLE_NAMES[row[3]]}" for text, row in zip(rows.texts(extra), extra, strict=True)]
         proof.add("extra", f"{many(extra[0][-1], 'row')} of the lake not in the source", examples)
     other = _first(
         rows,

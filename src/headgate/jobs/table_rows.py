@@ -112,9 +112,7 @@ def _load_originals(rows: PositionRows, columns: dict[str, pa.Array], entered: d
     )
 
 
-def table_blocks(
-    lake: ExistingLake, table: str, proof: Proof
-) -> Iterator[pa.Table]:
+def table_blocks(lake: ExistingLake, table: str, proof: Proof) -> Iterator[pa.Table]:
     """The columns of a table that are needed, in blocks; a breach where it cannot be read to the end.
 
     Raises:

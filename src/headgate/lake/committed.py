@@ -74,9 +74,7 @@ def _content(storage: Storage, file: File) -> bytes:
         content = storage.get(path)
         if content is not None:
             return content
-    raise PermanentError(
-        f"{file.published} was committed and is gone from {storage.root}: restore it from a backup"
-    )
+    raise PermanentError(f"{file.published} was committed and is gone from {storage.root}: restore it from a backup")
 
 
 def _read(file: File, content: bytes) -> Iterator[pa.Table]:

@@ -123,10 +123,7 @@ def _own_fields(table: pa.Table) -> pa.Array:
 def _joined(*parts: pa.Array | str) -> pa.Array:
     """Row by row, one text after the other; a plain text stands in every row."""
     return pc.binary_join_element_wise(
-        *(
-            pa.scalar(p, pa.large_string()) if isinstance(p, str) else p.cast(pa.large_string())
-            for p in parts
-        ),
+        *(pa.scalar(p, pa.large_string()) if isinstance(p, str) else p.cast(pa.large_string()) for p in parts),
         pa.scalar("", pa.large_string()),
     )
 
@@ -234,9 +231,7 @@ def _iso(table: pa.Table, name: str) -> pa.Array:
     instants = _flat(table, name)
     dates = instants.cast(pa.timestamp("us")).cast(pa.date32()).dictionary_encode()
     texts = dates.dictionary.cast(pa.string()).take(dates.indices)
-    return _joined(
-        texts, "T", instants.cast(pa.timestamp("us")).cast(pa.time64("us")).cast(pa.string()), "+00:00"
-    )
+    return _joined(texts, "T", instants.cast(pa.timestamp("us")).cast(pa.time64("us")).cast(pa.string()), "+00:00")
 
 
 _OBJECT = msgspec.json.Decoder(Object)

@@ -115,9 +115,7 @@ class TableLake:
             "staged_at": pa.array([self._now_us()] * quality.num_rows, pa.int64()).cast(TIMESTAMP),
         }
         for name, column in stamped.items():
-            quality = quality.set_column(
-                quality.schema.get_field_index(name), quality.schema.field(name), column
-            )
+            quality = quality.set_column(quality.schema.get_field_index(name), quality.schema.field(name), column)
         if self.about.format != "delta":
             self.storage.put(marker_path(entry_id), b"")
         try:
@@ -151,13 +149,9 @@ class TableLake:
             self._unpublished[entry.number] = entry
         return entry.receipt()
 
-    def note(
-        self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None
-    ) -> int:
+    def note(self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None) -> int:
         """Write an entry without files. Its number is the proof."""
-        entry = self._entry(
-            self._new_id(), "note", generation=generation, abandoned=abandoned_of(abandoned or {})
-        )
+        entry = self._entry(self._new_id(), "note", generation=generation, abandoned=abandoned_of(abandoned or {}))
         with self._ledger_lock:
             return self._ledger.append(entry).number
 

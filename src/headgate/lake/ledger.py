@@ -53,9 +53,7 @@ class _Snapshot(msgspec.Struct, kw_only=True):
 class Ledger:
     """Reads and extends the ledger of one lake. One instance belongs to one thread at a time."""
 
-    def __init__(
-        self, storage: Storage, *, max_event_types: int, snapshot_every: int = SNAPSHOT_EVERY
-    ) -> None:
+    def __init__(self, storage: Storage, *, max_event_types: int, snapshot_every: int = SNAPSHOT_EVERY) -> None:
         """Keep the storage; nothing is read before the first `refresh`."""
         self._storage = storage
         self._max_event_types = max_event_types
@@ -81,9 +79,7 @@ class Ledger:
         """The whole entry of a number that is known to exist."""
         content = self._storage.get(entry_path(number))
         if content is None:
-            raise PermanentError(
-                f"{entry_path(number)} is missing in {self._storage.root}: restore it from a backup"
-            )
+            raise PermanentError(f"{entry_path(number)} is missing in {self._storage.root}: restore it from a backup")
         return _read(decode_entry, content, number)
 
     def append(self, entry: Entry) -> Entry:
@@ -114,9 +110,7 @@ class Ledger:
             try:
                 content = self._storage.get(path)
             except TransientError as second:
-                raise CommitUnknown(
-                    f"{path}: no answer to the commit, and none to the question: {second}"
-                ) from error
+                raise CommitUnknown(f"{path}: no answer to the commit, and none to the question: {second}") from error
             if content is None:
                 raise
             return False
@@ -130,9 +124,7 @@ class Ledger:
                     f"{where} stands at {known.position}, not at {moved.start}: another consumer moved it"
                 )
             if known.closed:
-                raise CommitConflict(
-                    f"{where} was abandoned after {known.position}: its records are read by nobody"
-                )
+                raise CommitConflict(f"{where} was abandoned after {known.position}: its records are read by nobody")
         for left in entry.abandoned:
             known = state.shards.get(Shard(left.source, left.shard), ShardState())
             if known.position != left.position:
@@ -142,14 +134,12 @@ class Ledger:
                 )
         if entry.kind == "batch" and entry.generation != state.generation and state.generation is not None:
             raise CommitConflict(
-                f"the claims are of generation {entry.generation}, the ledger is at {state.generation}: "
-                "claim again"
+                f"the claims are of generation {entry.generation}, the ledger is at {state.generation}: claim again"
             )
         types = set(state.event_types).union(entry.new_types)
         if entry.new_types and len(types) > self._max_event_types:
             raise CommitConflict(
-                f"the lake would hold {len(types)} event types, {self._max_event_types} are allowed: "
-                "judge again"
+                f"the lake would hold {len(types)} event types, {self._max_event_types} are allowed: judge again"
             )
 
     def _fold(self, state: LedgerState, heads: Sequence[Head]) -> LedgerState:
@@ -206,9 +196,7 @@ def _read(decode: Callable[[bytes], _Read], content: bytes, number: int) -> _Rea
     try:
         return decode(content)
     except msgspec.DecodeError as error:
-        raise PermanentError(
-            f"{entry_path(number)} cannot be read ({error}): restore it from a backup"
-        ) from error
+        raise PermanentError(f"{entry_path(number)} cannot be read ({error}): restore it from a backup") from error
 
 
 def _snapshot(state: LedgerState) -> _Snapshot:

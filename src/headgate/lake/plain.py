@@ -38,9 +38,7 @@ class PlainTables:
             if not entry.files or not self._storage.exists(marker):
                 continue
             for file in entry.files:
-                if not self._storage.rename(file.path, file.published) and not self._storage.exists(
-                    file.published
-                ):
+                if not self._storage.rename(file.path, file.published) and not self._storage.exists(file.published):
                     self._check_gone(marker, file.path, file.published)
             self._storage.sync_folders([file.published for file in entry.files])
             self._storage.delete(marker)

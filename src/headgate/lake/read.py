@@ -49,9 +49,7 @@ def dataset(lake: str, table: str) -> ds.Dataset:
     schema = TABLES[table]
     folder = os.path.join(open_storage(lake).root, table)
     if table_format == "json":
-        raise ConfigError(
-            f"{lake} is of format json, which pyarrow does not read as a dataset: use `relation`"
-        )
+        raise ConfigError(f"{lake} is of format json, which pyarrow does not read as a dataset: use `relation`")
     if table_format == "delta":
         return _delta(folder, table)
     if not os.path.isdir(folder):
@@ -98,10 +96,7 @@ def _delta(folder: str, table: str) -> ds.Dataset:
         if partition and partition not in known:
             known[partition] = reduce(
                 and_,
-                (
-                    ds.field(c) == pa.scalar(v, schema.field(c).type)
-                    for c, v in zip(columns, partition, strict=True)
-                ),
+                (ds.field(c) == pa.scalar(v, schema.field(c).type) for c, v in zip(columns, partition, strict=True)),
             )
         fragments.append(parquet.make_fragment(unquote(path), local, known.get(partition)))
     return ds.FileSystemDataset(fragments, schema, parquet, local)

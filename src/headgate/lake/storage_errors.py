@@ -25,12 +25,8 @@ def storage_error(error: OSError, path: str) -> HeadgateError:
     """The one place where the system's errors become Headgate's: wait for the disk, stop for a wrong path."""
     reason = error.strerror or str(error)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return PermanentError(
-            f"no permission for {path} ({reason}): give this user access to the lake's folder"
-        )
+        return PermanentError(f"no permission for {path} ({reason}): give this user access to the lake's folder")
     if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
-        return PermanentError(
-            f"{path} cannot be a file of the lake ({reason}): something else lies in its place"
-        )
+        return PermanentError(f"{path} cannot be a file of the lake ({reason}): something else lies in its place")
     advice = _ADVICE.get(error.errno or 0, "Headgate tries again")
     return TransientError(f"{path}: {reason}; {advice}")

@@ -124,9 +124,7 @@ class KnownShards:
                 change = "begins otherwise than before"
             notice = f"{path} {change}: it is read from its start as a new shard"
         elif twin is not None:
-            notice = (
-                f"{path} begins as {twin} did: if it was moved, within the window its events are duplicates"
-            )
+            notice = f"{path} begins as {twin} did: if it was moved, within the window its events are duplicates"
         shard = FileShard(identity=identity, arrived_us=modified_us, turn=len(others) + 1)
         self._add(shard)
         return shard, notice

@@ -70,9 +70,7 @@ def cut_lines(
     bounds = np.empty(len(ends) + 1, dtype=np.int64)
     bounds[0], bounds[1:] = 0, ends
     offsets = pa.py_buffer(bounds)
-    data = pa.Array.from_buffers(
-        pa.large_binary(), len(ends), [None, offsets, pa.py_buffer(block)], null_count=0
-    )
+    data = pa.Array.from_buffers(pa.large_binary(), len(ends), [None, offsets, pa.py_buffer(block)], null_count=0)
     where = positions(bounds + base)
     lengths = np.diff(bounds)
     faults = None

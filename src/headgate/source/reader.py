@@ -15,9 +15,7 @@ from headgate.source.inflate import BrokenStreamError, Stream
 from headgate.source.lines import cut_lines, line_ends, oversized, positions, records
 from headgate.source.oversize import Oversized
 
-BLOCK_BYTES = (
-    4 << 20
-)  # bytes a read; large enough for columns to pay, small enough to stay in reach of the cache
+BLOCK_BYTES = 4 << 20  # bytes a read; large enough for columns to pay, small enough to stay in reach of the cache
 BOM = b"\xef\xbb\xbf"
 
 Layout = Literal["lines", "documents", "array"]

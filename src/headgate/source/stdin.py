@@ -180,11 +180,7 @@ class StdinSource:
 
     def abandoned(self, shards: Mapping[Shard, ShardState]) -> Collection[Shard]:
         """See Source: the shards of all other runs."""
-        return [
-            s
-            for s, state in shards.items()
-            if s.source == self._name and s != self._shard and not state.closed
-        ]
+        return [s for s, state in shards.items() if s.source == self._name and s != self._shard and not state.closed]
 
     def lag(self) -> Mapping[str, float]:
         """See Source. What waits in the pipe is not known."""

@@ -142,9 +142,7 @@ class Track:
             meta=shard.meta,
         )
 
-    def _open(
-        self, known: KnownShards, limits: Limits, notices: list[str]
-    ) -> tuple[Reader | None, FileShard | None]:
+    def _open(self, known: KnownShards, limits: Limits, notices: list[str]) -> tuple[Reader | None, FileShard | None]:
         if self._reader and self.shard:
             return self._reader, self.shard
         file = open(self.listed.path, "rb", buffering=0)  # noqa: SIM115 - closed in close()

@@ -33,14 +33,10 @@ def keys_from(names: Sequence[int]) -> npt.NDArray[np.uint8]:
     Returns:
         (n, 16) uint8.
     """
-    return np.frombuffer(b"".join(name.to_bytes(KEY_BYTES, "big") for name in names), np.uint8).reshape(
-        -1, KEY_BYTES
-    )
+    return np.frombuffer(b"".join(name.to_bytes(KEY_BYTES, "big") for name in names), np.uint8).reshape(-1, KEY_BYTES)
 
 
-def owner(
-    shard: int, sequence: int, *, arrived: int = NOON_US, sub: int = NO_SUB, fingerprint: int = 0
-) -> bytes:
+def owner(shard: int, sequence: int, *, arrived: int = NOON_US, sub: int = NO_SUB, fingerprint: int = 0) -> bytes:
     """One OWNER as bytes."""
     words = [
         shard.to_bytes(4, "big"),
@@ -112,9 +108,7 @@ class ClaimStoreSuite(ABC):
         assert self.claim(store, (1, first)) == [first]
         assert self.claim(store, (1, owner(a, 1, sub=1))) == [first]
 
-    def test_an_owner_expires_one_microsecond_after_the_window(
-        self, store: ClaimStore, a: int, b: int
-    ) -> None:
+    def test_an_owner_expires_one_microsecond_after_the_window(self, store: ClaimStore, a: int, b: int) -> None:
         """At most one window later is a duplicate, more than that is not."""
         old = owner(a, 1)
         last, late = owner(b, 2, arrived=NOON_US + WINDOW_US), owner(b, 3, arrived=NOON_US + WINDOW_US + 1)
@@ -234,9 +228,7 @@ class ClaimStoreSuite(ABC):
 class EmbeddedClaimStoreTests(ClaimStoreSuite):
     """What a store for one process does besides."""
 
-    def test_claims_ahead_of_the_marked_commit_can_still_be_withdrawn(
-        self, store: ClaimStore, a: int
-    ) -> None:
+    def test_claims_ahead_of_the_marked_commit_can_still_be_withdrawn(self, store: ClaimStore, a: int) -> None:
         """Claims run ahead of commits by several batches."""
         self.claim(store, (1, owner(a, 1)))
         self.claim(store, (2, owner(a, 2)))
@@ -246,9 +238,7 @@ class EmbeddedClaimStoreTests(ClaimStoreSuite):
         assert self.claim(again, (1, owner(a, 8)), (2, owner(a, 9))) == [owner(a, 1), owner(a, 9)]
         again.close()
 
-    def test_an_uncommitted_claim_over_an_expired_one_gives_it_back(
-        self, store: ClaimStore, a: int, b: int
-    ) -> None:
+    def test_an_uncommitted_claim_over_an_expired_one_gives_it_back(self, store: ClaimStore, a: int, b: int) -> None:
         """The committed owner still counts for copies within its window."""
         committed, newer, newest = (
             owner(a, 1),

@@ -220,9 +220,7 @@ def _event_name(name: str, shape: str, unit: Unit) -> EventName:
     if shape in ("system", "media"):  # as written by json.dumps without separators
         line = re.sub(r'(?<=[\w">\]}])([:,])(?=["<\w\[{])', r"\1 ", line)
         line = line.replace(name.replace(":", ": "), name)
-    return EventName(
-        name=name, event_type=name.split(":")[0], unit=unit, line=_compile(line), body=_compile(body)
-    )
+    return EventName(name=name, event_type=name.split(":")[0], unit=unit, line=_compile(line), body=_compile(body))
 
 
 def event_names(types: int) -> list[list[EventName]]:

@@ -66,9 +66,7 @@ class EventSpec:
             raise ConfigError("generate: events and seed must be 0 or more, types and rate more than 0")
         shares = (self.duplicates, self.invalid, self.late)
         if not all(0 <= share <= 1 for share in shares) or self.duplicates + self.invalid > 1:
-            raise ConfigError(
-                "generate: duplicates, invalid and late are shares from 0 to 1; duplicates + invalid too"
-            )
+            raise ConfigError("generate: duplicates, invalid and late are shares from 0 to 1; duplicates + invalid too")
         if not FIRST_START_MS <= self.start_ms - LATE_MS < self.start_ms + self.duration_ms < LAST_START_MS:
             raise ConfigError("generate: events must be created between September 2001 and the year 2255")
 
@@ -153,9 +151,7 @@ class _Maker:
         self.cumulated = np.cumsum(weights) / weights.sum()
         self.lines = [name.line for name in self.names]
         self.snippets = snippets()
-        self.by_unit = {
-            unit: np.array([name.unit == unit for name in self.names]) for unit in ("milliseconds", "iso")
-        }
+        self.by_unit = {unit: np.array([name.unit == unit for name in self.names]) for unit in ("milliseconds", "iso")}
         self.sample: list[bytes] = []  # lines of earlier events; uniform over all of them
         self.sample_names: Ints = np.empty(0, np.int64)
 
@@ -251,9 +247,7 @@ class _Maker:
             values = tuple(column[row] for column in columns.values())
             quote = b'"' if name.unit in ("text", "iso") else b""
             created_at = quote + values[1] + quote
-            parts = Parts(
-                b'"%b"' % values[0], b'"%b"' % name.name.encode(), created_at, name.body % values, chance
-            )
+            parts = Parts(b'"%b"' % values[0], b'"%b"' % name.name.encode(), created_at, name.body % values, chance)
             lines[row] = fault.make(parts)
             if row < size:
                 reasons[fault.reason] += 1

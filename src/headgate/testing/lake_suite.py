@@ -81,9 +81,7 @@ class LakeSuite:
             ("b", "payment:order", "payment", 1_795_000_000.5, "1"),
         ]
         assert read_rows(lake_path, "rejected", "raw, reason") == [(b"\xff{", "malformed_json")]
-        assert read_rows(lake_path, "duplicates", "event_uuid, original_sequence, conflict") == [
-            ("copy-a", "7", True)
-        ]
+        assert read_rows(lake_path, "duplicates", "event_uuid, original_sequence, conflict") == [("copy-a", "7", True)]
         assert read_rows(lake_path, "quality", "entry_id, event_type, accepted") == [("h0-1", "payment", 3)]
 
     def test_every_column_has_its_type(self, open_handle: Open, lake_path: Path) -> None:
@@ -148,9 +146,7 @@ class LakeSuite:
         assert read_ids(lake_path) == ["a"]
         assert not any(storage.exists(file.path) for file in lost.files)
 
-    def test_a_writer_that_lost_only_the_number_takes_the_next(
-        self, open_handle: Open, lake_path: Path
-    ) -> None:
+    def test_a_writer_that_lost_only_the_number_takes_the_next(self, open_handle: Open, lake_path: Path) -> None:
         first, second = open_handle(), open_handle()
         first.refresh(), second.refresh()
         waiting = second.stage(batch(None, "5", ["b"], shard=OTHER_SHARD))
@@ -159,9 +155,7 @@ class LakeSuite:
         second.publish()
         assert read_ids(lake_path) == ["a", "b"]
 
-    def test_writers_at_once_number_their_entries_without_gap(
-        self, open_handle: Open, lake_path: Path
-    ) -> None:
+    def test_writers_at_once_number_their_entries_without_gap(self, open_handle: Open, lake_path: Path) -> None:
         def write(k: int) -> list[int]:
             lake, shard = open_lakes[k], Shard("source", f"shard-{k}")
             numbers = []
@@ -184,9 +178,7 @@ class LakeSuite:
         for i in range(10):
             lake.commit(lake.stage(batch(None if i == 0 else str(i), str(i + 1), [f"e{i}"])))
         with ThreadPoolExecutor(4) as pool:
-            assert (
-                list(pool.map(lambda handle: handle.publish(), [open_handle() for _ in range(4)])) == [10] * 4
-            )
+            assert list(pool.map(lambda handle: handle.publish(), [open_handle() for _ in range(4)])) == [10] * 4
         assert read_ids(lake_path) == [f"e{i}" for i in range(10)]
 
     def test_a_lost_answer_to_the_commit_is_found_again(
@@ -209,9 +201,7 @@ class LakeSuite:
             lake.commit(staged)
         assert lake.commit(staged).number == 1
 
-    def test_no_answer_to_commit_and_question_is_unknown(
-        self, open_handle: Open, storage: ScriptedStorage
-    ) -> None:
+    def test_no_answer_to_commit_and_question_is_unknown(self, open_handle: Open, storage: ScriptedStorage) -> None:
         lake = open_handle()
         lake.refresh()
         staged = lake.stage(batch(None, "10", ["a"]))
@@ -288,9 +278,7 @@ class LakeSuite:
             lake.note(abandoned={SHARD: None})
 
     @pytest.mark.parametrize("is_published", [True, False])
-    def test_claims_are_read_from_staged_and_published_files(
-        self, open_handle: Open, is_published: bool
-    ) -> None:
+    def test_claims_are_read_from_staged_and_published_files(self, open_handle: Open, is_published: bool) -> None:
         lake = open_handle()
         lake.commit(lake.stage(batch(None, "10", ["a", "b"])))
         lake.note(generation="g1")
@@ -300,10 +288,7 @@ class LakeSuite:
         read = [(n, ids.table["event_uuid"].to_pylist()) for n, ids in lake.claims_since(0, None)]
         assert read == [(1, ["a", "b"]), (2, []), (3, ["c"])]
         (_, last), *_ = list(lake.claims_since(2, None))
-        assert (
-            last.table.to_pylist()[0]["payload"]
-            == event_rows([("c", "payment")], SHARD)["payload"][0].as_py()
-        )
+        assert last.table.to_pylist()[0]["payload"] == event_rows([("c", "payment")], SHARD)["payload"][0].as_py()
         assert [ids.table.num_rows for _, ids in lake.claims_since(0, NOW_US + 10**12)] == [0, 0, 0]
 
     def test_another_format_is_refused(self, open_handle: Open, storage: ScriptedStorage) -> None:

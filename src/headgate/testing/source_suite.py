@@ -30,8 +30,7 @@ def rows_of(batch: RecordBatch) -> list[Row]:
     table = batch.table
     arrived = pc.cast(table.column("arrived_at"), "int64").to_pylist()
     numbers = [
-        [int.from_bytes(value, "big") for value in table.column(name).to_pylist()]
-        for name in ("sequence", "end")
+        [int.from_bytes(value, "big") for value in table.column(name).to_pylist()] for name in ("sequence", "end")
     ]
     shards = [batch.ranges[i].shard for i in table.column("shard").to_pylist()]
     data, faults = table.column("data").to_pylist(), table.column("fault").to_pylist()

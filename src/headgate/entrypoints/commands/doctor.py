@@ -98,9 +98,7 @@ def _is_fit(checks: list[Check]) -> bool:
 
 
 def _print(check: Check) -> None:
-    word, colour = (
-        ("ok", "green") if check.ok else ("fail", "red") if check.is_essential else ("warn", "yellow")
-    )
+    word, colour = ("ok", "green") if check.ok else ("fail", "red") if check.is_essential else ("warn", "yellow")
     click.echo(f"{click.style(f'{word:<4}', fg=colour)}  {check.name:<12} {check.found}")
     if not check.ok and check.mend:
         click.echo(f"      {'':<12} {check.mend}")
@@ -114,9 +112,7 @@ def _checks(folder: Path) -> Iterator[Check]:
         with tempfile.TemporaryDirectory(prefix=".headgate-doctor-", dir=folder) as scratch:
             yield from (_attempt(name, check, Path(scratch)) for name, check in FOLDER_CHECKS.items())
     except OSError as error:
-        yield Check(
-            "folder", False, f"{folder}: {error.strerror}", "choose a folder you may write to: --dir DIR"
-        )
+        yield Check("folder", False, f"{folder}: {error.strerror}", "choose a folder you may write to: --dir DIR")
     yield from (_cores(), _memory(), _open_files(), _clock())
 
 
@@ -148,9 +144,7 @@ def _dependency(name: str, module: str) -> Check:
 def _disk(scratch: Path) -> Check:
     free = shutil.disk_usage(scratch).free
     mend = f"free some space: at least {size(MIN_FREE_BYTES)}"
-    return Check(
-        "disk", free >= MIN_FREE_BYTES, f"{size(free)} free in {scratch.parent}", mend, is_essential=False
-    )
+    return Check("disk", free >= MIN_FREE_BYTES, f"{size(free)} free in {scratch.parent}", mend, is_essential=False)
 
 
 def _fsync(scratch: Path) -> Check:
@@ -166,9 +160,7 @@ def _fsync(scratch: Path) -> Check:
         os.close(handle)
     taken = time.perf_counter() - began
     mend = "every commit waits for the disk: use a local one"
-    return Check(
-        "fsync", taken < SLOW_FSYNC_SECONDS, f"file and folder in {taken * 1000:.1f} ms", mend, False
-    )
+    return Check("fsync", taken < SLOW_FSYNC_SECONDS, f"file and folder in {taken * 1000:.1f} ms", mend, False)
 
 
 def _links(scratch: Path) -> Check:
@@ -194,9 +186,7 @@ def _rocksdb(scratch: Path) -> Check:
     again = Rdict(path, Options(raw_mode=True))
     is_there = again[b"key"] == b"value"
     again.close()
-    return Check(
-        "rocksdb", is_there, "opens, writes, reads back", "reinstall rocksdict, or use another --dedup store"
-    )
+    return Check("rocksdb", is_there, "opens, writes, reads back", "reinstall rocksdict, or use another --dedup store")
 
 
 FOLDER_CHECKS: dict[str, Callable[[Path], Check]] = {
@@ -209,9 +199,7 @@ FOLDER_CHECKS: dict[str, Callable[[Path], Check]] = {
 
 def _cores() -> Check:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Check(
-        "cores", count >= 2, str(count), "one core works at about half the speed", is_essential=False
-    )
+    return Check("cores", count >= 2, str(count), "one core works at about half the speed", is_essential=False)
 
 
 def _memory() -> Check:
@@ -227,9 +215,7 @@ def _memory() -> Check:
 def _open_files() -> Check:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     is_enough = soft == resource.RLIM_INFINITY or soft >= MIN_OPEN_FILES
-    return Check(
-        "open files", is_enough, f"{soft} (hard limit {hard})", f"ulimit -n {MIN_OPEN_FILES * 4}", False
-    )
+    return Check("open files", is_enough, f"{soft} (hard limit {hard})", f"ulimit -n {MIN_OPEN_FILES * 4}", False)
 
 
 def _clock() -> Check:
@@ -240,6 +226,4 @@ def _clock() -> Check:
         pass
     is_sane = now > CLOCK_FLOOR and time.time() > now
     found = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-    return Check(
-        "clock", is_sane, f"{found}, up {seconds(tick)}", "set the clock (NTP): arrival times come from it"
-    )
+    return Check("clock", is_sane, f"{found}, up {seconds(tick)}", "set the clock (NTP): arrival times come from it")

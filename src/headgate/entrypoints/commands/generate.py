@@ -41,28 +41,16 @@ Examples:
   headgate generate --events 100 --out - | head -3
 """
 )
-@click.option(
-    "--events", type=click.IntRange(0), required=True, help="Lines in all, copies and rubbish included."
-)
+@click.option("--events", type=click.IntRange(0), required=True, help="Lines in all, copies and rubbish included.")
 @click.option("--out", required=True, help="File (.gz and .zst are compressed), or - for standard output.")
 @click.option("--rate", type=float, help="Events per second of event time.  [default: 1,000,000 an hour]")
-@click.option(
-    "--types", type=click.IntRange(1), default=100, show_default=True, help="Number of event types."
-)
+@click.option("--types", type=click.IntRange(1), default=100, show_default=True, help="Number of event types.")
 @click.option("--duplicates", type=SHARE, default=0.05, show_default=True, help="Share of repeated events.")
-@click.option(
-    "--invalid", type=SHARE, default=0.01, show_default=True, help="Share of lines that are rejected."
-)
-@click.option(
-    "--late", type=SHARE, default=0.02, show_default=True, help="Share created up to 3 days before."
-)
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other events."
-)
+@click.option("--invalid", type=SHARE, default=0.01, show_default=True, help="Share of lines that are rejected.")
+@click.option("--late", type=SHARE, default=0.02, show_default=True, help="Share created up to 3 days before.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other events.")
 @click.option("--start", help="ISO 8601 time of the first event.  [default: so that the last one is now]")
-@click.option(
-    "--truth", "truth_path", type=click.Path(path_type=Path), help="Write the expected counts, as JSON."
-)
+@click.option("--truth", "truth_path", type=click.Path(path_type=Path), help="Write the expected counts, as JSON.")
 @common_options
 def command(out: str, start: str | None, truth_path: Path | None, as_json: bool, **options: Any) -> None:
     """Make realistic events, with duplicates and rubbish among them.
@@ -114,13 +102,9 @@ def _file(out: str) -> Path | None:
         return None
     path = Path(out)
     if "://" in out:
-        raise ConfigError(
-            f"{out}: not supported here; write to a file (.gz, .zst or plain), or - for standard output"
-        )
+        raise ConfigError(f"{out}: not supported here; write to a file (.gz, .zst or plain), or - for standard output")
     if path.is_dir():
-        raise ConfigError(
-            f"{out}: is a folder; name a file in it (.gz, .zst or plain), or - for standard output"
-        )
+        raise ConfigError(f"{out}: is a folder; name a file in it (.gz, .zst or plain), or - for standard output")
     if not path.parent.is_dir():
         raise ConfigError(f"{out}: the folder {path.parent} does not exist; make it first")
     return path

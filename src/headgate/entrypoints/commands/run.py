@@ -103,12 +103,8 @@ Examples:
 )
 @click.argument("source")
 @click.argument("lake")
-@click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), help="TOML file; see headgate init."
-)
-@click.option(
-    "--format", "table_format", type=click.Choice(["delta", "parquet", "json"]), help="Of a new lake."
-)
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="TOML file; see headgate init.")
+@click.option("--format", "table_format", type=click.Choice(["delta", "parquet", "json"]), help="Of a new lake.")
 @click.option("--dedup", help="Claim store: rocksdb:PATH or memory:.  [default: RocksDB inside the lake]")
 @click.option("--once/--follow", default=None, help="End when drained (default), or wait for more.")
 @click.option("--start", help="earliest, latest or a time; only where the lake has no position.")
@@ -219,10 +215,7 @@ def print_summary(summary: Summary, lake: str, began: float, *, as_json: bool, i
         "stopped_by_signal": is_stopped,
     }
     if as_json:
-        stages = {
-            k: {"wall_seconds": round(v[0], 3), "cpu_seconds": round(v[1], 3)}
-            for k, v in summary.stages.items()
-        }
+        stages = {k: {"wall_seconds": round(v[0], 3), "cpu_seconds": round(v[1], 3)} for k, v in summary.stages.items()}
         print_json({**result, "stages": stages})
         return
     sign = "=" if counts.is_conserved else "≠"

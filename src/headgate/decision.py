@@ -1,0 +1,147 @@
+"""Which parts of a batch are accepted: event types admitted, ids claimed, each event judged.
+
+Law: only this stage calls the claim store while the flow runs, from one thread; what it answers is durable when
+`decide` returns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headgate.core.admit import admit
+from headgate.core.columns import one_array
+from headgate.core.dedup import Judgement, judge, rows_of
+from headgate.core.enrich import sequence_bytes
+from headgate.core.keys import keys_of
+from headgate.core.verdicts import Judged
+from headgate.errors import CommitConflict
+from headgate.ports import ClaimStore, LedgerState, Source
+from headgate.records import OWNER, Claims, Receipt, Shard, ShardRange
+
+LOST_DATA = "the claim store lost its data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Decoded, validated, enriched: one row an event or reject."""
+
+    table: pa.Table
+    ranges: Sequence[ShardRange]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """Judged parts, and what the ledger entry says of them."""
+
+    judged: Judged
+    ranges: Sequence[ShardRange]
+    owners: Mapping[int, Shard]
+    new_types: Sequence[str]
+    generation: str
+
+
+class Decider:
+    """Judges one batch after the other, under the ledger's claim generation."""
+
+    def __init__(
+        self, claims: ClaimStore, source: Source, state: LedgerState, *, window_us: int, max_event_types: int
+    ) -> None:
+        """Begin at the ledger's end.
+
+        Args:
+            claims: in step with the ledger (see recover.py).
+            source: asked for its horizon, so that claims can expire.
+            state: the ledger's end.
+            window_us: window of de-duplication in microseconds.
+            max_event_types: how many event types the lake may hold.
+        """
+        self._claims, self._source = claims, source
+        self._window_us, self._max_event_types = window_us, max_event_types
+        self._types = list(state.event_types)
+        self._abandoned = state.abandoned
+        self._generation = state.generation
+        self._committed: deque[Receipt] = deque()  # not yet told to the claim store
+
+    def decide(self, parts: Parts) -> Decided:
+        """Admit event types and claim ids. Claims are durable when this returns."""
+        self.settle()
+        generation = self._claims.generation
+        if self._generation not in (None, generation):
+            raise CommitConflict(f"{LOST_DATA}: it is filled from the lake first")
+        table, new_types = admit(parts.table, set(self._types), self._max_event_types)
+        numbers = {i: self._claims.shard_number(r.shard) for i, r in enumerate(parts.ranges)}
+        self._release(table, numbers)
+        events = np.flatnonzero(np.asarray(pc.is_null(table["reason"])))
+        claims = claims_of(table, events, numbers)
+        abandoned = {self._claims.shard_number(s): _number(p) for s, p in self._abandoned.items()}
+        judgement = judge(claims.keys, claims.owners, self._claims, self._window_us, abandoned)
+        self._claims.sync()
+        owners = self._owners(judgement)
+        if self._claims.generation != generation:
+            raise CommitConflict(f"{LOST_DATA} while the batch was judged: it is judged again")
+        self._types += new_types
+        return Decided(
+            judged=Judged(parts=table, events=events, judgement=judgement),
+            ranges=parts.ranges,
+            owners=owners,
+            new_types=new_types,
+            generation=generation,
+        )
+
+    def _owners(self, judgement: Judgement) -> dict[int, Shard]:
+        """The shards behind the numbers of a judgement."""
+        try:
+            return {int(n): self._claims.shard_of(int(n)) for n in np.unique(judgement.owner["shard"])}
+        except KeyError as error:
+            raise CommitConflict(f"{LOST_DATA} ({error}): the batch is judged again") from error
+
+    def _release(self, table: pa.Table, numbers: Mapping[int, int]) -> None:
+        """What is rejected now may have claimed its id in an earlier attempt, under other rules."""
+        is_reject = pc.and_(pc.is_valid(table["reason"]), pc.is_valid(table["event_uuid"]))
+        rows = np.flatnonzero(np.asarray(is_reject))
+        if len(rows):
+            self._claims.release(claims_of(table, rows, numbers))
+
+    def committed(self, receipt: Receipt) -> None:
+        """A batch is in the ledger; the store is told when this stage calls it next, or by `settle`."""
+        self._committed.append(receipt)
+
+    def settle(self) -> None:
+        """Tell the claim store what was committed, and what is over."""
+        if not self._committed:
+            return
+        while self._committed:
+            receipt = self._committed[0]
+            self._claims.mark_seen(receipt.number, {r.shard: r.end for r in receipt.ranges})
+            self._committed.popleft()
+        horizon = self._source.horizon_us()
+        if horizon is not None:
+            self._claims.expire(horizon - self._window_us)
+
+
+def claims_of(table: pa.Table, rows: npt.NDArray[np.int64], numbers: Mapping[int, int]) -> Claims:
+    """The claims that the given rows of enriched parts make, in order."""
+    ids = one_array(table["event_uuid"])
+    owners = np.zeros(table.num_rows, dtype=OWNER)
+    if len(rows):
+        by_index = np.array([numbers[i] for i in range(len(numbers))], dtype=np.uint32)
+        owners["shard"] = by_index[np.asarray(table["shard"])]
+        owners["sequence"] = sequence_bytes(table["sequence"]).view("V24").ravel()
+        owners["sub"] = np.asarray(table["sub"])
+        owners["arrived"] = np.asarray(table["arrived_at"].cast(pa.int64()))
+        owners["fingerprint"] = np.asarray(table["fingerprint"])
+    if len(rows) * 2 < table.num_rows:
+        return Claims(keys=keys_of(ids.take(pa.array(rows))), owners=rows_of(owners, rows))
+    # Of nearly all rows: cheaper to make all keys than to copy the ids first.
+    return Claims(keys=keys_of(ids.fill_null("")).take(rows, axis=0), owners=rows_of(owners, rows))
+
+
+def _number(position: str | None) -> int | None:
+    return None if position is None else int(position)

@@ -56,9 +56,7 @@ def rss_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def claim_all(
-    store: ClaimStore, shard: int, first: int, count: int, duplicates: float
-) -> tuple[float, float, int]:
+def claim_all(store: ClaimStore, shard: int, first: int, count: int, duplicates: float) -> tuple[float, float, int]:
     """Claim ids number `first` and on in calls; returns wall seconds, CPU seconds, duplicates found."""
     rng = np.random.default_rng(first)
     wall = cpu = 0.0
@@ -67,9 +65,7 @@ def claim_all(
         ids = positions = np.arange(begin, begin + CALL)
         again = rng.choice(CALL, int(CALL * duplicates), replace=False)
         ids = ids.copy()
-        ids[again] = (
-            np.unique(rng.integers(0, max(begin, 1), 2 * len(again)))[: len(again)] if len(again) else 0
-        )
+        ids[again] = np.unique(rng.integers(0, max(begin, 1), 2 * len(again)))[: len(again)] if len(again) else 0
         claims = Claims(keys=keys(ids), owners=owners(positions, shard))
         t, c = time.perf_counter(), time.process_time()
         answer = store.claim(claims, WINDOW_US)
@@ -115,9 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ids", type=int, default=1_000_000)
     parser.add_argument("--stores", nargs="+", choices=["memory", "rocksdb"], default=["rocksdb", "memory"])
-    parser.add_argument(
-        "--dir", type=Path, default=None, help="where the embedded store lies (default: temporary)"
-    )
+    parser.add_argument("--dir", type=Path, default=None, help="where the embedded store lies (default: temporary)")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="headgate-claims-", dir=options.dir))
     stores: dict[str, Callable[[], ClaimStore]] = {

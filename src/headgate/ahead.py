@@ -46,12 +46,15 @@ def ahead(items: Iterable[T], step: Callable[[T], U], depth: int) -> Generator[U
     thread.start()
     try:
         while True:
-            result = results.get()
-            if isinstance(result, _End):
-                if result.error is not None:
-                    raise result.error
+            got = results.get()
+            if isinstance(got, _End):
+                if got.error is not None:
+                    raise got.error
                 return
-            yield result
+            # A list, emptied as it is handed on: a batch that waits is held once, not by every stage it passed.
+            passing = [got]
+            del got
+            yield passing.pop()
     finally:
         stopped.set()
         thread.join()
@@ -62,7 +65,9 @@ def _work(items: Iterable[T], step: Callable[[T], U], results: queue.Queue[U | _
     iterator = iter(items)
     try:
         for item in iterator:
-            if stopped.is_set() or not _put(results, step(item), stopped):
+            done = [step(item)]
+            del item
+            if stopped.is_set() or not _put(results, done, stopped):
                 break
     except BaseException as error:  # noqa: BLE001 - it is raised again in the consumer's thread
         end = _End(error)
@@ -70,14 +75,15 @@ def _work(items: Iterable[T], step: Callable[[T], U], results: queue.Queue[U | _
         close = getattr(iterator, "close", None)
         if close is not None:
             close()
-    _put(results, end, stopped)
+    _put(results, [end], stopped)
 
 
-def _put(results: queue.Queue[U | _End], item: U | _End, stopped: threading.Event) -> bool:
+def _put(results: queue.Queue[U | _End], done: list[U] | list[_End], stopped: threading.Event) -> bool:
     while not stopped.is_set():
         try:
-            results.put(item, timeout=_POLL_SECONDS)
+            results.put(done[0], timeout=_POLL_SECONDS)
         except queue.Full:
             continue
+        done.clear()
         return True
     return False

@@ -32,9 +32,7 @@ class TestRocksDbWithoutMemory(TestRocksDb):
     """Every segment but the newest is dropped, so that old ids are looked up on disk."""
 
     def open_again(self) -> RocksDbClaimStore:
-        return RocksDbClaimStore(
-            self.folder, seen_filter=SeenFilter(max_bytes=0, first_capacity=SMALLEST_SEGMENT)
-        )
+        return RocksDbClaimStore(self.folder, seen_filter=SeenFilter(max_bytes=0, first_capacity=SMALLEST_SEGMENT))
 
 
 class TestMemory(EmbeddedClaimStoreTests):

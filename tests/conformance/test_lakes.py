@@ -14,9 +14,7 @@ class TestDelta(LakeSuite):
     def test_deltalake_reads_the_same_rows(self, open_handle, lake_path):
         lake = open_handle()
         for i, event_type in enumerate(ODD_TYPES):
-            lake.commit(
-                lake.stage(batch(None if i == 0 else str(i), str(i + 1), [f"{i:02d}"], event_type=event_type))
-            )
+            lake.commit(lake.stage(batch(None if i == 0 else str(i), str(i + 1), [f"{i:02d}"], event_type=event_type)))
         lake.publish()
         read = DeltaTable(lake_path / "events").to_pyarrow_table().sort_by("event_uuid")
         assert read["event_type"].to_pylist() == list(ODD_TYPES)
@@ -29,9 +27,7 @@ class TestParquet(LakeSuite):
         lake = open_handle()
         types = [t for t in ODD_TYPES if t != "__HIVE_DEFAULT_PARTITION__"]  # pyarrow's own name for null
         for i, event_type in enumerate(types):
-            lake.commit(
-                lake.stage(batch(None if i == 0 else str(i), str(i + 1), [f"{i:02d}"], event_type=event_type))
-            )
+            lake.commit(lake.stage(batch(None if i == 0 else str(i), str(i + 1), [f"{i:02d}"], event_type=event_type)))
         lake.publish()
         pattern = f"{lake_path}/events/**/*.parquet"
         by_duckdb = duckdb.sql(
@@ -50,9 +46,7 @@ class TestJson(LakeSuite):
         lake = open_handle()
         lake.commit(lake.stage(batch(None, "1", ["a", "b"])))
         lake.publish()
-        read = duckdb.sql(
-            f"SELECT event_uuid, created_at, _headgate.shard FROM '{lake_path}/events/**/*.jsonl.gz'"
-        )
+        read = duckdb.sql(f"SELECT event_uuid, created_at, _headgate.shard FROM '{lake_path}/events/**/*.jsonl.gz'")
         assert sorted(read.fetchall()) == [
             ("a", 1_795_000_000.5, "shard-0"),
             ("b", 1_795_000_000.5, "shard-0"),

@@ -14,9 +14,7 @@ from headgate.source.files import FileSource
 from headgate.source.stdin import StdinSource
 from headgate.testing.source_suite import SourceSuite
 
-LINES = (
-    b'\xef\xbb\xbf{"id":1}\n\n{"text":"\xc3\xa4"}\r\n   \n{"id":3}\nnot json\n{"id":4}{"id":5}\n{"last":true}'
-)
+LINES = b'\xef\xbb\xbf{"id":1}\n\n{"text":"\xc3\xa4"}\r\n   \n{"id":3}\nnot json\n{"id":4}{"id":5}\n{"last":true}'
 ARRAY = b'\n [ {"id":1,\n "a":[1,{"b":"]}\\""}]},\n {"id":2}, 3,"4"\n,{}\n{"broken":\n,{"id":6}]\n {"id":7}'
 PRETTY = b'{\n "id": 1\n}\n{\n "id": 2\n}{"id":3}\n{"cut": "short\n{"id":4}\n'
 

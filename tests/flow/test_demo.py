@@ -56,9 +56,7 @@ def test_every_demo_gives_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_settings_in_the_environment_do_not_change_the_demo(tmp_path: Path) -> None:
-    result = demo(
-        tmp_path / "demo", HEADGATE__ENVELOPE__ID="other", HEADGATE_CONFIG=str(tmp_path / "none.toml")
-    )
+    result = demo(tmp_path / "demo", HEADGATE__ENVELOPE__ID="other", HEADGATE_CONFIG=str(tmp_path / "none.toml"))
     assert result.exit_code == 0, result.stderr
 
 

@@ -166,12 +166,6 @@ def test_any_cut_keeps_every_record_and_joins_every_position(
         assert all(one.end == two.start for one, two in pairwise(own))
         assert [own[0].start, own[-1].end] == [None, str(end)] if feed else not own
     for some in out:
-        where = zip(
-            some.table.column("shard").to_pylist(), some.table.column("sequence").to_pylist(), strict=True
-        )
+        where = zip(some.table.column("shard").to_pylist(), some.table.column("sequence").to_pylist(), strict=True)
         for index, sequence in where:
-            assert (
-                int(some.ranges[index].start or 0)
-                <= int.from_bytes(sequence, "big")
-                < int(some.ranges[index].end)
-            )
+            assert int(some.ranges[index].start or 0) <= int.from_bytes(sequence, "big") < int(some.ranges[index].end)

@@ -17,9 +17,7 @@ sequences = st.integers(0, 2**192 - 1)
     st.booleans(),
 )
 def test_a_record_is_read_back(names: list[int], last: dict[int, int], has_previous: bool) -> None:
-    previous = (
-        np.frombuffer(b"".join(owner(1, n) for n in range(len(names))), OWNER) if has_previous else None
-    )
+    previous = np.frombuffer(b"".join(owner(1, n) for n in range(len(names))), OWNER) if has_previous else None
     keys, last_read, previous_read = decode_run(encode_run(keys_from(names), last, previous))
     assert (keys.tobytes(), last_read) == (keys_from(names).tobytes(), last)
     assert (b"" if previous_read is None else previous_read.tobytes()) == (

@@ -55,9 +55,7 @@ def test_generate_to_standard_output_keeps_the_summary_out_of_it(tmp_path: Path)
 
 def test_generate_writes_the_truth(tmp_path: Path) -> None:
     truth_path = tmp_path / "truth.json"
-    result = run(
-        "generate", "--events", 2000, "--out", tmp_path / "a.jsonl", "--truth", truth_path, "--json", *START
-    )
+    result = run("generate", "--events", 2000, "--out", tmp_path / "a.jsonl", "--truth", truth_path, "--json", *START)
     truth = json.loads(truth_path.read_text())
     assert json.loads(result.stdout) == truth
     assert truth["received"] == 2000 == truth["accepted"] + truth["duplicates"] + truth["rejected"]
@@ -102,9 +100,7 @@ def test_generate_refuses_what_it_cannot_do(args: tuple[object, ...], word: str)
 
 
 def test_a_truth_file_that_cannot_be_written_is_said_before_the_work(tmp_path: Path) -> None:
-    result = run(
-        "generate", "--events", 5, "--out", tmp_path / "a.jsonl", "--truth", tmp_path / "no" / "truth.json"
-    )
+    result = run("generate", "--events", 5, "--out", tmp_path / "a.jsonl", "--truth", tmp_path / "no" / "truth.json")
     assert result.exit_code == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -148,9 +144,7 @@ def test_config_names_an_unknown_key(tmp_path: Path) -> None:
     path.write_text("[batch]\nmax_event = 7\n")
     result = run("config", "--config", path)
     assert result.exit_code == 2
-    assert (
-        result.stderr == f"error: {path}: unknown setting batch.max_event; did you mean batch.max_events?\n"
-    )
+    assert result.stderr == f"error: {path}: unknown setting batch.max_event; did you mean batch.max_events?\n"
 
 
 def test_doctor_finds_this_machine_fit_and_leaves_nothing(tmp_path: Path) -> None:
@@ -176,9 +170,7 @@ def test_doctor_finds_this_machine_fit_and_leaves_nothing(tmp_path: Path) -> Non
     assert "ready" in run("doctor", "--dir", tmp_path).stdout
 
 
-def test_doctor_fails_where_an_essential_thing_does_not_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_fails_where_an_essential_thing_does_not_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "zstandard.py").write_text("raise ImportError('broken for this test')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "zstandard")

@@ -27,9 +27,7 @@ START = ["-c", "from headgate.entrypoints.cli import main; main()"]
 
 def headgate(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(SRC), **env}
-    return subprocess.run(
-        [sys.executable, *START, *args], capture_output=True, text=True, env=environment, check=False
-    )
+    return subprocess.run([sys.executable, *START, *args], capture_output=True, text=True, env=environment, check=False)
 
 
 def group_with(action: Callable[[], object]) -> LazyGroup:
@@ -99,9 +97,7 @@ def test_version() -> None:
     assert (done.returncode, done.stdout) == (0, f"headgate, version {__version__}\n")
 
 
-@pytest.mark.parametrize(
-    "args", [["generat"], ["--nonsense"], ["generate", "--events", "many"], ["init", "a", "b"]]
-)
+@pytest.mark.parametrize("args", [["generat"], ["--nonsense"], ["generate", "--events", "many"], ["init", "a", "b"]])
 def test_wrong_usage_exits_2_without_a_traceback(args: list[str]) -> None:
     done = headgate(*args)
     assert done.returncode == 2

@@ -113,8 +113,7 @@ def test_csv_keeps_every_value_exactly(lakes: Path) -> None:
 
 def test_json_parquet_and_files(lakes: Path, tmp_path: Path) -> None:
     assert [
-        row["text"]
-        for row in rows(lakes / "delta", "SELECT payload->>'text' AS text FROM events ORDER BY event_uuid")
+        row["text"] for row in rows(lakes / "delta", "SELECT payload->>'text' AS text FROM events ORDER BY event_uuid")
     ] == [line["text"] for line in LINES[:3]]
     out = tmp_path / "out.parquet"
     sql = "SELECT event_type, created_datetime, 1, 1 FROM events ORDER BY event_uuid"
@@ -182,9 +181,7 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize("table_format", FORMATS)
 @pytest.mark.parametrize("sql", FORBIDDEN)
-def test_nothing_is_written_and_nothing_else_is_read(
-    lakes: Path, tmp_path: Path, table_format: str, sql: str
-) -> None:
+def test_nothing_is_written_and_nothing_else_is_read(lakes: Path, tmp_path: Path, table_format: str, sql: str) -> None:
     lake = tmp_path / "lake"
     shutil.copytree(lakes / table_format, lake)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}

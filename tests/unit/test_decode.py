@@ -90,9 +90,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("reason", "record"), BAD, ids=[f"{r}-{b[:40]!r}-{i}" for i, (r, b) in enumerate(BAD)]
-)
+@pytest.mark.parametrize(("reason", "record"), BAD, ids=[f"{r}-{b[:40]!r}-{i}" for i, (r, b) in enumerate(BAD)])
 def test_a_bad_record_is_one_reject_with_its_exact_bytes_and_its_neighbours_are_kept(reason, record):
     rows = parts([GOOD + b"\n", b" " + record + b" \r\n", GOOD])
     assert [r["reason"] for r in rows] == [None, reason, None]
@@ -216,11 +214,7 @@ def test_an_envelope_with_dotted_paths_finds_its_fields():
     assert rows[0]["created_us"] == ARRIVED_US
 
 
-@given(
-    st.lists(
-        st.sampled_from([GOOD, GOOD + b"\r\n", event(event_uuid=9)] + [b for _, b in BAD[:40:3]]), max_size=12
-    )
-)
+@given(st.lists(st.sampled_from([GOOD, GOOD + b"\r\n", event(event_uuid=9)] + [b for _, b in BAD[:40:3]]), max_size=12))
 def test_every_record_gives_the_same_parts_alone_as_in_company(records):
     together = parts(records)
     alone = [row for record in records for row in parts([record])]

@@ -27,9 +27,7 @@ def store_with(*batches: list[Row]) -> MemoryClaimStore:
     return store
 
 
-def judged(
-    store: MemoryClaimStore, rows: list[Row], abandoned: Mapping[int, int | None] | None = None
-) -> Judgement:
+def judged(store: MemoryClaimStore, rows: list[Row], abandoned: Mapping[int, int | None] | None = None) -> Judgement:
     claims = claims_of(rows)
     return judge(claims.keys, claims.owners, store, WINDOW, abandoned or {})
 
@@ -63,9 +61,7 @@ def is_given_up(held: bytes, abandoned: Mapping[int, int | None]) -> bool:
 @st.composite
 def flows(draw: st.DrawFn) -> list[Row]:
     """Events at different positions; few ids, arrivals around the window."""
-    positions = draw(
-        st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.integers(-1, 1)), unique=True)
-    )
+    positions = draw(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.integers(-1, 1)), unique=True))
     return [
         (
             draw(st.integers(0, 3)),
@@ -168,10 +164,7 @@ def test_keys_with_one_hash_are_told_apart() -> None:
 def test_arrival_and_fingerprint_are_no_part_of_a_position() -> None:
     left = np.frombuffer(owner(1, 2, sub=3, arrived=4, fingerprint=5) * 4, OWNER)
     right = np.frombuffer(
-        owner(1, 2, sub=3, arrived=9, fingerprint=9)
-        + owner(2, 2, sub=3)
-        + owner(1, 3, sub=3)
-        + owner(1, 2, sub=4),
+        owner(1, 2, sub=3, arrived=9, fingerprint=9) + owner(2, 2, sub=3) + owner(1, 3, sub=3) + owner(1, 2, sub=4),
         OWNER,
     )
     assert is_same_position(left, right).tolist() == [True, False, False, False]

@@ -23,9 +23,7 @@ def parts(record: bytes) -> list[bytes]:
 
 
 @settings(max_examples=40)
-@given(
-    st.lists(BRACKETED, max_size=4), st.sampled_from(["", " ", "\n", "\r\n\t"]), st.sampled_from([None, 1])
-)
+@given(st.lists(BRACKETED, max_size=4), st.sampled_from(["", " ", "\n", "\r\n\t"]), st.sampled_from([None, 1]))
 def test_documents_are_found_whole_with_or_without_space_between(
     values: list[object], space: str, indent: int | None
 ) -> None:

@@ -46,15 +46,7 @@ def created_seconds(value: object) -> float:
             value = moment.timestamp()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(value)
-    return (
-        value
-        if value < 1e11
-        else value / 1e3
-        if value < 1e14
-        else value / 1e6
-        if value < 1e17
-        else value / 1e9
-    )
+    return value if value < 1e11 else value / 1e3 if value < 1e14 else value / 1e6 if value < 1e17 else value / 1e9
 
 
 def reason_of(line: bytes) -> str | None:
@@ -230,9 +222,7 @@ def test_the_first_line_is_a_good_event() -> None:
 @pytest.mark.parametrize("draw", [0, 40, 2**31 - 1])
 def test_a_fault_earns_its_reason_in_one_line(number: int, draw: int) -> None:
     body = ',"user":{"id":1,"name":"Zoé"},"tags":["a","b"]'.encode()
-    parts = Parts(
-        b'"6f9619ff-8b86-4d01-b42d-00cf4fc964ff"', b'"payment:order:completed"', b"1790000000.5", body, draw
-    )
+    parts = Parts(b'"6f9619ff-8b86-4d01-b42d-00cf4fc964ff"', b'"payment:order:completed"', b"1790000000.5", body, draw)
     line = FAULTS[number].make(parts)
     assert reason_of(line) == FAULTS[number].reason
     assert line.strip()
@@ -244,11 +234,7 @@ def test_the_faults_cover_the_reasons_that_a_line_can_earn() -> None:
     assert {fault.reason for fault in FAULTS} == {
         "malformed_json",
         "not_an_object",
-        *(
-            f"{field}_{what}"
-            for field in ("event_uuid", "event_name", "created_at")
-            for what in ("missing", "invalid")
-        ),
+        *(f"{field}_{what}" for field in ("event_uuid", "event_name", "created_at") for what in ("missing", "invalid")),
         "created_at_in_future",
     }
     assert DEPTH > 128

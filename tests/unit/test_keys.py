@@ -68,9 +68,7 @@ def test_every_way_of_writing_a_uuid_gives_its_bytes(arrow_type: pa.DataType) ->
 
 def test_what_only_looks_like_a_uuid_is_keyed_by_its_text() -> None:
     keys = keys_as_bytes(NO_UUIDS, pa.string())
-    assert keys == [
-        hashlib.blake2b(text.encode(), digest_size=16, person=b"headgate").digest() for text in NO_UUIDS
-    ]
+    assert keys == [hashlib.blake2b(text.encode(), digest_size=16, person=b"headgate").digest() for text in NO_UUIDS]
     assert len({*keys, UUID.bytes}) == len(NO_UUIDS) + 1
 
 

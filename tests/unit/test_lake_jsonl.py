@@ -17,9 +17,7 @@ SHARD = Shard("source", 'sh"ard')
 def line(payload, *, created_at=1.0, event_uuid="1", event_name="a:b", is_own_envelope=True):
     table = event_rows([(event_uuid, "a")], SHARD)
     for name, value in (("payload", payload), ("created_at", created_at), ("event_name", event_name)):
-        table = table.set_column(
-            table.schema.get_field_index(name), table.schema.field(name), pa.array([value])
-        )
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), pa.array([value]))
     (text,) = jsonl.event_lines(table, is_own_envelope=is_own_envelope).to_pylist()
     assert "\n" not in text
     return json.loads(text)

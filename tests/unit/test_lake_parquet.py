@@ -15,13 +15,9 @@ SHARD = Shard("source", "shard")
 
 
 def test_rows_are_read_back_as_plain_columns():
-    rows = parquet.prepare(event_rows([("a", "t"), ("b", "t")], SHARD)).drop_columns(
-        list(PARTITIONS["events"])
-    )
+    rows = parquet.prepare(event_rows([("a", "t"), ("b", "t")], SHARD)).drop_columns(list(PARTITIONS["events"]))
     read = pq.read_table(io.BytesIO(parquet.encode(rows)))
-    assert read.schema.remove_metadata() == pa.schema(
-        [f for f in EVENTS if f.name not in PARTITIONS["events"]]
-    )
+    assert read.schema.remove_metadata() == pa.schema([f for f in EVENTS if f.name not in PARTITIONS["events"]])
     assert read["event_uuid"].to_pylist() == ["a", "b"]
 
 

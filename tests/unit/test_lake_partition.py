@@ -49,10 +49,7 @@ def test_the_escaped_name_decides_what_fits():
 
 
 def test_a_folder_names_its_columns():
-    assert (
-        folder(("event_type", "created_date"), ("a b", "2026-11-20"))
-        == "event_type=a%20b/created_date=2026-11-20"
-    )
+    assert folder(("event_type", "created_date"), ("a b", "2026-11-20")) == "event_type=a%20b/created_date=2026-11-20"
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), max_size=50))

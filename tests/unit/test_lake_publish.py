@@ -18,9 +18,7 @@ VALUES = {"event_type": "a", "created_date": "2026-11-20"}
 def entry(number, path=None):
     target = f"events/event_type=a/created_date=2026-11-20/{number}.parquet"
     file = File("events", path or target, 1, 1, VALUES, target if path else None, {"numRecords": 1})
-    return Entry(
-        number=number, entry_id=str(number), kind="batch", committed_us=0, committed_at="", files=[file]
-    )
+    return Entry(number=number, entry_id=str(number), kind="batch", committed_us=0, committed_at="", files=[file])
 
 
 @pytest.fixture
@@ -72,9 +70,7 @@ def test_several_entries_are_one_delta_commit(storage, tables):
 
 def test_commits_of_other_writers_stand_between(storage, tables):
     tables.publish([entry(1)])
-    DeltaTable(f"{storage.root}/events").alter.set_table_properties(
-        {"delta.logRetentionDuration": "interval 1 days"}
-    )
+    DeltaTable(f"{storage.root}/events").alter.set_table_properties({"delta.logRetentionDuration": "interval 1 days"})
     tables.publish([entry(2)])
     assert shown(storage) == (2, 2, 3)
 

@@ -67,9 +67,7 @@ def test_no_path_leaves_the_lake(storage, path):
         storage.put(path, b"")
 
 
-@pytest.mark.parametrize(
-    "number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.EINTR]
-)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.EINTR])
 def test_a_disk_that_does_not_answer_is_waited_for(number):
     error = storage_error(OSError(number, "reason"), "events/a")
     assert isinstance(error, TransientError)

@@ -175,9 +175,7 @@ def test_a_document_that_is_too_large_is_one_faulty_record(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("cut", [-1, -9, 30])
-def test_a_gzip_stream_that_ends_early_is_one_faulty_record_after_the_good_ones(
-    tmp_path: Path, cut: int
-) -> None:
+def test_a_gzip_stream_that_ends_early_is_one_faulty_record_after_the_good_ones(tmp_path: Path, cut: int) -> None:
     lines = [b'{"n":%d,"%s":1}\n' % (i, os.urandom(8).hex().encode()) for i in range(20)]
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"".join(lines))[:cut])
     batches = drain(open_source(tmp_path))

@@ -62,9 +62,7 @@ def read(
     found: list[Record] = []
     while True:
         table = reader.read(Stamp(0, 0), room, is_last=True)
-        ends = (
-            [int.from_bytes(v, "big") for v in table.column(name).to_pylist()] for name in ("sequence", "end")
-        )
+        ends = ([int.from_bytes(v, "big") for v in table.column(name).to_pylist()] for name in ("sequence", "end"))
         found += zip(table.column("data").to_pylist(), *ends, table.column("fault").to_pylist(), strict=True)
         if reader.at_end:
             return found, reader.layout
@@ -88,9 +86,7 @@ def test_reading_on_after_any_record_gives_the_rest(sent: bytes, room: int, is_d
 
 @settings(max_examples=100)
 @given(BYTES, st.integers(1, 30), st.sampled_from([gzip.compress, zstandard.compress]))
-def test_a_compressed_stream_holds_the_records_of_what_it_inflates_to(
-    sent: bytes, room: int, compress: object
-) -> None:
+def test_a_compressed_stream_holds_the_records_of_what_it_inflates_to(sent: bytes, room: int, compress: object) -> None:
     assert callable(compress)
     assert read(compress(sent), room) == read(sent, 1_000)
 

@@ -19,8 +19,8 @@ TABLE_MEANINGS = {
 }
 
 POSITION_MEANINGS = {
-    "arrived_at": "When the stream took the record. A file: its modification time when first seen. Standard input: "
-    "the start of the run. The same on every re-read.",
+    "arrived_at": "When the stream took the record. A file: its modification time when first seen, later hour by hour "
+    "for what it grows by. Standard input: the start of the run.",
     "source": "The source's name: absolute path or URI, or `[source] name`.",
     "shard": "The shard within the source. A file: its path relative to the source, `@`, and a digest of its first "
     "bytes.",

@@ -24,16 +24,16 @@ HEADGATE = [sys.executable, "-c", "from headgate.entrypoints.cli import main; ma
 PEER = """
 import duckdb, sys
 con = duckdb.connect()
-con.execute("SET threads = 2; SET memory_limit = '1.4GB'; SET preserve_insertion_order = false")
+con.execute("SET threads = 2; SET memory_limit = '1.4GB'; SET TimeZone = 'UTC'")
 con.execute('''COPY (
-  SELECT event_uuid, event_name, split_part(event_name, ':', 1) AS event_type, created_at,
-         coalesce(to_timestamp(try_cast(created_at AS DOUBLE))::DATE, DATE '1970-01-01') AS created_date, payload
-  FROM (SELECT line AS payload, unnest(json_transform(line,
-          '{"event_uuid":"VARCHAR","event_name":"VARCHAR","created_at":"VARCHAR"}'))
-        FROM read_csv($1, columns={'line':'VARCHAR'}, delim=chr(1), quote='', escape='', header=false,
-                      max_line_size=20000000, ignore_errors=true)
-        WHERE json_valid(line)))
-  TO $2 (FORMAT parquet, PARTITION_BY (event_type, created_date), COMPRESSION zstd)''', [sys.argv[1], sys.argv[2]])
+  SELECT id AS event_uuid, name AS event_name, split_part(name, ':', 1) AS event_type, ts AS created_at, payload,
+         CASE WHEN ts BETWEEN 0 AND 1e11 THEN make_timestamp((ts * 1e6)::BIGINT)::DATE END AS created_date
+  FROM (SELECT payload, j.event_uuid AS id, j.event_name AS name, try_cast(j.created_at AS DOUBLE) AS ts
+        FROM (SELECT json AS payload, json_transform(json, '{"event_uuid":"VARCHAR","event_name":"VARCHAR",
+                "created_at":"VARCHAR"}') AS j
+              FROM read_json_objects($1, format='newline_delimited', ignore_errors=true) WHERE json IS NOT NULL))
+  WHERE length(name) < 100
+) TO $2 (FORMAT parquet, PARTITION_BY (event_type, created_date), COMPRESSION zstd)''', [sys.argv[1], sys.argv[2]])
 """
 
 

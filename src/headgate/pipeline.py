@@ -10,6 +10,7 @@ whatever happens after it is rolled forward and never judged again.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -85,6 +86,7 @@ class Pipeline:
         self._jitter = jitter
         self._uncommitted: dict[str, Staged] = {}
         self._stop: Callable[[], bool] = lambda: False
+        self._given_up = threading.Event()
 
     def run(self, state: LedgerState, stop: Callable[[], bool]) -> Generator[Receipt]:
         """The flow. Each receipt is given when its batch is committed, published and acknowledged.
@@ -106,6 +108,7 @@ class Pipeline:
             window_us=self._settings.window_us,
             max_event_types=self._settings.max_event_types,
         )
+        given_up = self._given_up = threading.Event()
         parts = ahead(self._batches(), self._timed("decode", self.prepare), depth)
         decided = ahead(parts, self._timed("dedup", decider.decide), depth)
         staged = ahead(decided, self._timed("stage", self.stage), depth)
@@ -117,6 +120,7 @@ class Pipeline:
                 yield receipt
             decider.settle()
         finally:
+            given_up.set()
             for stage in (staged, decided, parts):
                 stage.close()
             self._discard()
@@ -125,7 +129,7 @@ class Pipeline:
         """Records cut by count, bytes and age."""
         s = self._settings
         cutter = Cutter(max_records=s.max_batch_events, max_bytes=s.max_batch_bytes, max_age_seconds=s.flush_seconds)
-        while not self._stop():
+        while not self._is_ending():
             try:
                 records = self._retry("read", self._source.read, min(0.5, s.flush_seconds))
             except EOFError:
@@ -195,6 +199,10 @@ class Pipeline:
         self._telemetry.emit(Published(number=number))
         return number
 
+    def _is_ending(self) -> bool:
+        """True where nothing more shall be read: the process was asked to end, or the attempt failed."""
+        return self._stop() or self._given_up.is_set()
+
     def _discard(self) -> None:
         """Throw away what was staged and never will be committed."""
         while self._uncommitted:
@@ -214,6 +222,7 @@ class Pipeline:
             )
             return result
 
+        timed.__name__ = stage  # names the stage's thread
         return timed
 
     def _retry(self, stage: str, step: Callable[[T], U], item: T) -> U:
@@ -228,7 +237,7 @@ class Pipeline:
             try:
                 return step(item)
             except (TransientError, CommitUnknown) as error:
-                if attempt > 1 and self._stop():
+                if attempt > 1 and self._is_ending():
                     raise  # asked to end, and what is not committed comes again with the next run
                 pause = wait * (0.5 + self._jitter())
                 fact = Retried(stage=stage, attempt=attempt, wait_seconds=pause, error=str(error))

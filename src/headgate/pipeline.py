@@ -130,10 +130,17 @@ class Pipeline:
         s = self._settings
         cutter = Cutter(max_records=s.max_batch_events, max_bytes=s.max_batch_bytes, max_age_seconds=s.flush_seconds)
         while not self._is_ending():
+            wait = min(0.5, s.flush_seconds)
             try:
-                records = self._retry("read", self._source.read, min(0.5, s.flush_seconds))
+                is_waiting = cutter.pending_records > 0
+                records = self._source.read(wait) if is_waiting else self._retry("read", self._source.read, wait)
             except EOFError:
                 break
+            except TransientError:
+                if (read := cutter.flush()) is None:
+                    raise
+                yield read  # what was read does not wait for what cannot be read
+                continue
             while self._source.notices:
                 self._telemetry.emit(Noticed(what=self._source.notices.pop(0)))
             now = self._clock.monotonic()

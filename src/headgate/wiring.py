@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -119,9 +120,13 @@ def open_source(job: Job, config: Config, clock: SystemClock) -> Source:
     limits = _limits(config)
     name = config.source.name
     if job.source == "-":
+        if sys.stdin is None:
+            raise ConfigError("standard input is closed: give SOURCE - something to read")
         run_id = hashlib.blake2b(os.urandom(16), digest_size=8).hexdigest()
         return StdinSource(run_id=run_id, arrived_us=clock.now_us(), name=name or "-", limits=limits)
     _refuse_later(job.source, "SOURCE is a file, folder, glob or - for standard input")
+    if os.path.realpath(job.source) == os.path.realpath(job.lake):
+        raise ConfigError(f"{job.lake} is SOURCE and LAKE at once: name another folder for the lake")
     return FileSource(
         job.source,
         clock=clock,
@@ -181,7 +186,7 @@ def make_consumer(job: Job, config: Config, telemetry: Telemetry, stop: Callable
     Raises:
         ConfigError: the lake has another format or claim store, or something named does not exist.
     """
-    clock = SystemClock()
+    clock = SystemClock(stop)
     settings, rules = flow_settings(config), rules_of(config)
     source = open_source(job, config, clock)  # first, so that a wrong SOURCE is said before a lake is made
     lake = open_lake_for_writing(job, config, clock)

@@ -74,3 +74,43 @@ def test_being_asked_to_end_ends_the_wait_for_a_lake_that_does_not_answer():
     lake = RefusingLake(TransientError("the disk is full"))
     with pytest.raises(TransientError):
         list(flow(lake).run(LedgerState(), lake.asked.is_set))
+
+
+class Unreadable(Followed):
+    """A source that gives one batch, and then an error for ever."""
+
+    def read(self, timeout_seconds):
+        found = super().read(timeout_seconds)
+        if found is None:
+            raise TransientError("cannot read b.jsonl: permission denied")
+        return found
+
+
+def test_what_was_read_does_not_wait_for_what_cannot_be_read():
+    lake = open_lake(MemoryStorage(), "parquet", LakeOptions(), now_us=lambda: ARRIVED_US)
+    source = Unreadable(Stream(shards={"a": [Record(data=EVENT)]}))
+    source.resume({})
+    asked_to_end = threading.Event()
+    pipeline = Pipeline(
+        source=source,
+        claims=MemoryClaimStore(),
+        lake=lake,
+        rules=Rules([]),
+        settings=settings(Attempt(depth=1, batch_events=10)),
+        clock=SystemClock(asked_to_end.is_set),
+        telemetry=FactList(),
+        jitter=lambda: 0.0,
+    )
+    receipts = pipeline.run(LedgerState(), asked_to_end.is_set)
+    threading.Timer(5.0, asked_to_end.set).start()
+    assert next(receipts).counts.accepted == 1
+    asked_to_end.set()
+    with pytest.raises(TransientError):
+        next(receipts)
+
+
+def test_a_long_wait_ends_soon_after_the_process_is_asked_to_end():
+    clock = SystemClock(lambda: True)
+    began = clock.monotonic()
+    clock.sleep(30.0)
+    assert clock.monotonic() - began < 5.0

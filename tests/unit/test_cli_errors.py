@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import signal
@@ -173,6 +174,12 @@ def test_an_error_becomes_one_line_and_its_own_exit_code(error: HeadgateError, e
     assert (result.exit_code, result.stderr) == (exit_code, "error: what went wrong\n")
 
 
+def test_an_error_with_a_hostile_name_does_not_steer_the_terminal() -> None:
+    error = TransientError("cannot read in/\x1b[31mred\udcff.jsonl")
+    result = CliRunner().invoke(group_with(raising(error)), ["demo"])
+    assert result.stderr == "error: cannot read in/\\x1b[31mred\\udcff.jsonl\n"
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("x"), EOFError("drained"), KeyError("k")])
 def test_an_unexpected_error_is_called_a_bug(error: Exception) -> None:
     result = CliRunner().invoke(group_with(raising(error)), ["demo"])
@@ -252,3 +259,30 @@ def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str
         bar.advance(5)
         bar.describe("half")
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_shows_a_note_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", shown)
+    with progress("work", 10) as bar:
+        bar.describe("cannot read [/x].jsonl")
+    assert "cannot read [/x].jsonl" in shown.getvalue()
+
+
+def test_a_lake_that_is_its_own_source_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    done = headgate("run", str(tmp_path), str(tmp_path))
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+
+
+def test_closed_standard_input_is_wrong_usage(tmp_path: Path) -> None:
+    started = f'exec "$0" -c "{START[1]}" run - "$1" <&-'
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    done = subprocess.run(
+        ["sh", "-c", started, sys.executable, str(tmp_path / "lake")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)

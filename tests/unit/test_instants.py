@@ -115,6 +115,9 @@ def test_date_times_with_an_offset(text, us):
         "1969-12-31T23:59:59Z",
         "10000-01-01T00:00:00Z",
         "2026-11-20T00:00:00Z ",
+        "٢٠٢٦-11-20T00:00:00Z",
+        "2026-11-20T00:00:00.٥Z",
+        "١٧٩٠٠٠٠٠٠٠",
     ],
 )
 def test_date_times_that_are_none(text):

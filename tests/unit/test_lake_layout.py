@@ -1,5 +1,6 @@
 """What a lake says of itself, its lease, and the ledger's snapshots."""
 
+import errno
 import json
 import os
 import signal
@@ -92,6 +93,27 @@ def test_the_lease_is_held_by_one_and_says_by_whom(tmp_path):
     assert second.holder() is None
     assert second.try_acquire()
     second.release()
+
+
+def test_a_full_disk_keeps_nobody_from_opening_a_lake_and_holding_its_lease(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    storage = LocalStorage(tmp_path)
+    set_claims_identity(storage, ROCKS)
+    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    set_claims_identity(storage, ROCKS)
+    lease = LocalLease(tmp_path, lambda: 7)
+    assert lease.try_acquire()
+    lease.release()
+
+
+def test_the_holder_of_a_lease_is_named_for_people(tmp_path):
+    lease = LocalLease(tmp_path, lambda: 7)
+    assert lease.try_acquire()
+    assert str(lease.holder()).startswith(f"process {os.getpid()} on ")
+    lease.release()
 
 
 @pytest.mark.kill

@@ -439,3 +439,27 @@ def test_lag_is_what_waits_on_disk(tmp_path: Path) -> None:
     assert source.lag() == {"bytes": 4.0}
     drain(source)
     assert source.lag() == {"bytes": 0.0}
+
+
+def test_pipes_in_a_folder_are_passed_over_and_as_a_source_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"1\n")
+    os.mkfifo(tmp_path / "b.jsonl")
+    assert read_all(tmp_path) == [b"1\n"]
+    with pytest.raises(ConfigError, match="standard input"):
+        open_source(tmp_path / "b.jsonl")
+
+
+def test_a_name_that_is_no_utf8_becomes_a_text_that_no_other_file_has(tmp_path: Path) -> None:
+    for name in (b"\xff.jsonl", b"\\xff.jsonl"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"1\n")
+    (batch,) = drain(open_source(tmp_path))
+    paths = [part.shard.name.rpartition("@")[0] for part in batch.ranges]
+    assert paths == ["//\\xff.jsonl", "\\xff.jsonl"]
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*.jsonl"])
+def test_a_lake_below_the_source_is_not_read(tmp_path: Path, pattern: str) -> None:
+    for name in ("in/a.jsonl", "in/sub/b.jsonl", "in/lake/_headgate/format.json", "in/lake/events/x=1/c.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name[3:4].encode() + b"\n")
+    assert read_all(tmp_path / "in" / pattern) == [b"a\n", b"s\n"]

@@ -111,7 +111,8 @@ class LazyGroup(click.Group):
 def _fail(state: State, message: str, exit_code: int) -> NoReturn:
     if state.debug:
         traceback.print_exc()
-    line = " ".join(message.split())
+    # A control character in a name from the data must not steer a terminal.
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
     click.echo(click.style("error: ", fg="red", bold=True) + line, err=True)
     sys.exit(exit_code)
 

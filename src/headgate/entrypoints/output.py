@@ -64,7 +64,7 @@ def progress(title: str, total: float | None, *, is_shown: bool = True) -> Itera
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    bars = Bars(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), transient=True)
+    bars = Bars(*columns, TextColumn("{task.fields[note]}", markup=False), console=Console(stderr=True), transient=True)
     task = bars.add_task(title, total=total, note="")
 
     class Bar:

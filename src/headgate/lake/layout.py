@@ -119,9 +119,12 @@ def set_claims_identity(storage: Storage, wanted: ClaimsIdentity, *, is_rebuilt:
     if is_rebuilt:
         storage.put(CLAIMS_PATH, content)
         return
-    if not storage.put_if_absent(CLAIMS_PATH, content) and (found := claims_identity(storage)) != wanted:
-        known = f"{found.kind} ({found.identity})" if found else "unknown"
+    found = claims_identity(storage)  # looked for first: a lake that has it can be opened while its disk is full
+    if found is None and not storage.put_if_absent(CLAIMS_PATH, content):
+        found = claims_identity(storage)
+    if found is not None and found != wanted:
         raise ConfigError(
-            f"{storage.root} has its claims in {known}, not in {wanted.kind} ({wanted.identity}): use that "
-            f"store, or move the claims with `headgate rebuild {storage.root} --dedup URI`"
+            f"{storage.root} has its claims in {found.kind} ({found.identity}), not in {wanted.kind} "
+            f"({wanted.identity}): use that store, or move the claims with "
+            f"`headgate rebuild {storage.root} --dedup URI`"
         )

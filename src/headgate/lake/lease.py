@@ -24,6 +24,10 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     since_us: int
 
+    def __str__(self) -> str:
+        """For messages."""
+        return f"process {self.pid} on {self.host}"
+
 
 class LocalLease:
     """An exclusive lock on `<folder>/lease.lock`. A new holder starts at once after the old one was killed.
@@ -54,8 +58,9 @@ class LocalLease:
             raise storage_error(error, str(self._folder / LOCK_NAME)) from error
         holder = Holder(host=socket.gethostname(), pid=os.getpid(), since_us=self._now_us())
         written = self._folder / f"{HOLDER_NAME}.{os.getpid()}"
-        written.write_bytes(msgspec.json.encode(holder))
-        written.replace(self._folder / HOLDER_NAME)
+        with contextlib.suppress(OSError):  # a full disk: the lock is held all the same
+            written.write_bytes(msgspec.json.encode(holder))
+            written.replace(self._folder / HOLDER_NAME)
         return True
 
     def _lock(self) -> int:

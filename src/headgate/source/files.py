@@ -24,7 +24,7 @@ from headgate.records import Receipt, RecordBatch, Shard, ShardRange, ShardState
 from headgate.source.identity import HEAD_BYTES, parse
 from headgate.source.inflate import MAGICS
 from headgate.source.known import KnownShards
-from headgate.source.listing import Listed, list_files
+from headgate.source.listing import Listed, as_text, list_files
 from headgate.source.reader import BLOCK_BYTES
 from headgate.source.track import Track
 
@@ -64,7 +64,7 @@ class FileSource:
         """
         self.notices: list[str] = []
         self._path = path
-        self._name = name or os.path.abspath(path)
+        self._name = as_text(name or os.path.abspath(path))
         self._clock = clock
         self._once = once
         self._start = start

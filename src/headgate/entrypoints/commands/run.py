@@ -18,6 +18,7 @@ from headgate.config import Config, environment, resolve
 from headgate.config.load import DEFAULT
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import Progress, number, print_json, print_pairs, progress, seconds
+from headgate.memory import keep_memory_bounded
 from headgate.records import Counts
 from headgate.telemetry.facts import BatchCommitted, Noticed, Retried, RunStarted, StageTimed, StoodBy
 from headgate.telemetry.log import LogLines, Tee
@@ -138,6 +139,7 @@ def run_job(job: Job, config: Config, *, as_json: bool, title: str = "run", quie
         title: beside the progress bar.
         quiet: print no summary.
     """
+    keep_memory_bounded()
     summary, stop = Summary(), Stop()
     began = time.monotonic()
     is_shown = not as_json and sys.stderr.isatty()

@@ -17,7 +17,7 @@ LONG = {
     "headgate.core.irregular": 330,
     "headgate.claims.rocksdb": 335,
     "headgate.testing.lake_suite": 335,
-    "headgate.ports": 305,
+    "headgate.ports": 320,
 }
 
 PURE = {"headgate.core", "headgate.records", "headgate.errors", "headgate.ports", "headgate.__version__"}

@@ -80,6 +80,7 @@ class Decider:
         self._release(table, numbers)
         events = np.flatnonzero(np.asarray(pc.is_null(table["reason"])))
         claims = claims_of(table, events, numbers)
+        self._refuse_forgotten(claims)
         abandoned = {self._claims.shard_number(s): _number(p) for s, p in self._abandoned.items()}
         judgement = judge(claims.keys, claims.owners, self._claims, self._window_us, abandoned)
         self._claims.sync()
@@ -94,6 +95,12 @@ class Decider:
             new_types=new_types,
             generation=generation,
         )
+
+    def _refuse_forgotten(self, claims: Claims) -> None:
+        """Records may arrive from before what the store still holds (an old file, put there later)."""
+        if len(claims) and int(claims.owners["arrived"].min()) - self._window_us < self._claims.expired_us:
+            self._claims.renew()
+            raise CommitConflict("records arrived long ago: the claim store is filled with all of the lake first")
 
     def _owners(self, judgement: Judgement) -> dict[int, Shard]:
         """The shards behind the numbers of a judgement."""

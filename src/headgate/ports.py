@@ -177,6 +177,11 @@ class ClaimStore(Protocol):
         """Drop whole time buckets in which every owner arrived before this time."""
         ...
 
+    @property
+    def expired_us(self) -> int:
+        """Owners that arrived before this may have been dropped; 0 where none was. Durable; `renew` sets it back."""
+        ...
+
     def sync(self) -> None:
         """Return once all answered claims would survive a kill and, where the disk is honest, a power cut."""
         ...

@@ -84,3 +84,11 @@ def test_a_rule_cannot_write_files(tmp_path):
     with pytest.raises(ConfigError):
         Rules([Rule(name="spy", check=f"true); copy (select 1) to '{tmp_path}/out.csv'; select (true")])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "check", ["now() > created_datetime", "created_date <= CURRENT_DATE", "today() = created_date"]
+)
+def test_a_rule_that_asks_the_clock_is_refused(check):
+    with pytest.raises(ConfigError, match="depend on when it is asked"):
+        Rules([Rule(name="clock", check=check)])

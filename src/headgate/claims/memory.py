@@ -32,6 +32,7 @@ class MemoryClaimStore:
         """Forget everything and begin a new generation; what a store does whose data is gone."""
         self._generation = f"memory-{uuid.uuid4().hex}"
         self._seen = 0
+        self._expired_us = 0
         self._owners: dict[bytes, bytes] = {}
         self._shards: list[Shard] = []
         self._committed: dict[Shard, str | None] = {}
@@ -118,6 +119,11 @@ class MemoryClaimStore:
         done = {key for key in self._replaced if self._is_committed(self._owners[key], self._committed)}
         self._forget(done)
 
+    @property
+    def expired_us(self) -> int:
+        """See the port."""
+        return self._expired_us
+
     def expire(self, before_us: int) -> None:
         """See the port; a bucket is `bucket_us` wide."""
         gone = {
@@ -125,6 +131,9 @@ class MemoryClaimStore:
             for key, owner in self._owners.items()
             if (_arrived(owner) // self._bucket_us + 1) * self._bucket_us <= before_us
         }
+        if gone:
+            newest = max(_arrived(self._owners[key]) // self._bucket_us for key in gone)
+            self._expired_us = max(self._expired_us, (newest + 1) * self._bucket_us)
         for key in gone:
             del self._owners[key]
         self._forget(gone & self._replaced.keys())

@@ -84,6 +84,7 @@ class RocksDbClaimStore:
         self._shard_numbers = {shard: number for number, shard in enumerate(self._shards)}
         self._committed: dict[int, int | None] = {}
         self._lake_id = facts.get(b"fact lake", b"").decode()
+        self._expired_us = int(facts.get(b"fact expired", b"0"))
         self._filter = seen_filter
         self._runs = RunLog(self._buckets, self._filter)
 
@@ -210,10 +211,21 @@ class RocksDbClaimStore:
     def expire(self, before_us: int) -> None:
         """See the port; a bucket is `bucket_us` wide."""
         gone = [bucket for bucket in self._buckets.numbers() if (bucket + 1) * self._bucket_us <= before_us]
+        if gone:
+            # First what is gone, then the claims: a kill in between forgets too little, not too much.
+            self._expired_us = max(self._expired_us, (gone[0] + 1) * self._bucket_us)
+            batch = self._buckets.batch()
+            batch.put(None, [b"fact expired"], [str(self._expired_us).encode()])
+            batch.write(is_synced=True)
         for bucket in gone:
             self._buckets.drop(bucket)
         if gone:
             self._runs.drop_buckets(gone)
+
+    @property
+    def expired_us(self) -> int:
+        """See the port."""
+        return self._expired_us
 
     def sync(self) -> None:
         """See the port: claims written as files are on disk already, the log is written through."""

@@ -6,6 +6,7 @@ fails on this event, is not true either. The first broken rule, in the order of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,12 @@ RULE_COLUMNS = pa.schema(
         pa.field("source", pa.string()),
         pa.field("shard", pa.string()),
     ]
+)
+
+
+CLOCK = re.compile(
+    r"\b(now|today|get_current_timestamp|transaction_timestamp)\s*\(|\b(current_(date|time|timestamp)|local(time|timestamp))\b",
+    re.IGNORECASE,
 )
 
 
@@ -72,6 +79,11 @@ class Rules:
         )
         self._connection.execute("SET TimeZone = 'UTC'; SET lock_configuration = true")
         for rule in self._rules:
+            if clock := CLOCK.search(f"{rule.when or ''} {rule.check}"):
+                raise ConfigError(
+                    f"[[rules]] {rule.name}: {clock[0]!r} makes the verdict depend on when it is asked; compare with "
+                    f"arrived_at instead"
+                )
             try:
                 self._broken(RULE_COLUMNS.empty_table(), [rule])
             except duckdb.Error as error:

@@ -66,7 +66,9 @@ class Reader:
         self._limits = limits
         self._carry: npt.NDArray[np.uint8] = np.empty(0, dtype=np.uint8)
         self._oversized: Oversized | None = None
+        self.ended_early: str | None = None  # a sentence, where the stream ended between two records
         self._break: str | None = None
+        self._is_early = False
         self._is_told = False
 
     @property
@@ -102,10 +104,14 @@ class Reader:
         block = self._fill(room)
         is_over = self.at_end and is_last and not self._break
         if is_over and (fault := self._stream.fault_at_end()):
-            self._break, is_over = fault, False
+            self._break, is_over, self._is_early = fault, False, True
         tables = [self._cut(block, stamp, is_over)]
         if self._break and self.at_end:
-            tables.append(self._broken_record(stamp))
+            if self._is_early and not len(self._carry) and not self._oversized:
+                # Between two records: nothing to reject, and whoever completes the stream finds the rest unread.
+                self.ended_early, self._is_told = self._break, True
+            else:
+                tables.append(self._broken_record(stamp))
         return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
 
     def _skip(self) -> bool:
@@ -218,10 +224,14 @@ class Reader:
         return self._faulty(stamp, large.head, end, oversized(large.size, limit, large.what)), block[used:]
 
     def _broken_record(self, stamp: Stamp) -> pa.Table:
-        """What was inflated of the record in which the stream broke; its end lies one byte past it."""
+        """What was inflated of the record in which the stream broke or ended.
+
+        Where it broke its end lies one byte past it, so that the same break is not told twice. A stream that ended
+        early may be completed: not a byte of it is passed over.
+        """
         large, waiting = self._oversized, self._carry
         data = large.head if large else waiting[: self._limits.max_event_bytes + 1].tobytes()
-        end = self.position + (large.size if large else len(waiting)) + 1
+        end = self.position + (large.size if large else len(waiting)) + (0 if self._is_early else 1)
         self._oversized, self._carry, self._is_told = None, waiting[:0], True
         return self._faulty(stamp, data, end, f"malformed_json: {self._break}")
 

@@ -123,6 +123,9 @@ class Track:
         if self.may_finish and reader.at_end and reader.is_held and reader.may_end:
             table = pa.concat_tables([table, reader.read(stamp, 1, is_last=True)])
         self.is_held = reader.is_held and not self.may_finish
+        if reader.ended_early:
+            notices.append(f"{self.listed.path}: {reader.ended_early}, between two records; what was whole is read")
+            reader.ended_early = None
         shard.layout = reader.layout
         if self.is_skipped:
             table = table.slice(0, 0)

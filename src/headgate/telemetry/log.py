@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -44,7 +45,8 @@ class LogLines:
         else:
             pairs = " ".join(f"{key}={_text(value)}" for key, value in values.items())
             line = f"{at} {level:<7} {name} {pairs}"
-        print(line, file=self._stream, flush=True)
+        with contextlib.suppress(OSError):  # a log that cannot be written must not stop the flow
+            print(line, file=self._stream, flush=True)
 
 
 class Tee:

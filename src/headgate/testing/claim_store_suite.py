@@ -195,6 +195,17 @@ class ClaimStoreSuite(ABC):
         store.expire(NOON_US + DAY_US)
         assert self.claim(store, (2, other)) == [other]
 
+    def test_what_was_dropped_is_told_until_the_store_is_renewed(self, store: ClaimStore, a: int) -> None:
+        """So that nobody judges by what is not there any more."""
+        assert store.expired_us == 0
+        self.claim(store, (1, owner(a, 1)))
+        store.expire(NOON_US + 2 * DAY_US)
+        again = self.reopen(store) if self.lasts else store
+        assert NOON_US < again.expired_us <= NOON_US + 2 * DAY_US
+        again.renew()
+        assert again.expired_us == 0
+        again.close()
+
     def test_sequences_of_186_bits_are_kept_and_compared(self, store: ClaimStore, a: int) -> None:
         """A Kinesis sequence number has 56 digits."""
         held, following = owner(a, KINESIS_SEQUENCE), owner(a, KINESIS_SEQUENCE + 1)

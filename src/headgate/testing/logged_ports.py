@@ -123,6 +123,11 @@ class LoggedClaimStore:
         """See ClaimStore."""
         self._log.do("claims.expire", lambda: self._inner.expire(before_us))
 
+    @property
+    def expired_us(self) -> int:
+        """See ClaimStore; no effect."""
+        return self._inner.expired_us
+
     def sync(self) -> None:
         """See ClaimStore."""
         self._log.do("claims.sync", self._inner.sync)

@@ -54,7 +54,7 @@ bench: setup-dev  ## events/s and CPU time of each stage, EVENTS (1,000,000) eve
 	$(BIN)/python benchmarks/main_job.py --events $(EVENTS)
 	$(BIN)/python benchmarks/claims.py
 
-bench-long: setup-dev  ## 20,000,000 events: memory does not grow
+bench-long: setup-dev  ## 20,000,000 events: rate and peak memory
 	$(BIN)/python benchmarks/main_job.py --events 20000000 --formats delta
 
 docs: setup-dev  ## write the pages that are made from the code

@@ -1,7 +1,7 @@
 """The main job: events/s, CPU seconds of each stage and peak memory, beside a peer that promises nothing.
 
     make bench                 1,000,000 events to delta and to parquet
-    make bench-long            20,000,000 events: memory does not grow with the number of events
+    make bench-long            20,000,000 events: does memory grow with the number of events?
 
 The peer is bare DuckDB on the same file in the same run: lenient JSON parsing and one partitioned Parquet write,
 without validation, de-duplication, commit or restart. The physical limit is reading the file.

@@ -1,4 +1,4 @@
-"""Allocators told to give memory back, so that a run of any length needs as much as a short one.
+"""Allocators told to give memory back, so that a long run does not grow by fragmentation.
 
 Measured over 5,000,000 events in batches of 250,000 (Linux, glibc 2.36, pyarrow 26): with the defaults the resident
 memory grew from 1.0 to 1.7 GB, by fragmentation alone; with these settings it stays at 1.1 to 1.3 GB.

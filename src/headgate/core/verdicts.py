@@ -14,7 +14,7 @@ from headgate import __version__
 from headgate.core.columns import encode
 from headgate.core.dedup import Judgement
 from headgate.core.enrich import position_texts
-from headgate.core.schema import DUPLICATES, EVENTS, REJECTED
+from headgate.core.schema import DUPLICATES, REJECTED
 from headgate.records import SEQUENCE_BYTES, Counts, Shard
 
 EVENT_COLUMNS = {
@@ -142,6 +142,3 @@ def counts_by_shard(judged: Judged, num_ranges: int) -> Sequence[Counts]:
     received = np.bincount(index, minlength=num_ranges)
     columns = (received, per_range(judged.accepted), per_range(judged.duplicates), per_range(judged.rejected))
     return [Counts(*(int(c[i]) for c in columns)) for i in range(num_ranges)]
-
-
-assert set(EVENT_COLUMNS) == set(EVENTS.names)  # noqa: S101 - a constant against a constant

@@ -63,7 +63,7 @@ docs: setup-dev  ## write the pages that are made from the code
 lock:  ## resolve the lock files anew (needs uv)
 	uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --no-annotate --python-version 3.11 -o requirements.lock
-	uv pip compile pyproject.toml --group dev --upgrade --universal --generate-hashes --no-emit-index-url \
+	uv pip compile pyproject.toml --group dev --all-extras --upgrade --universal --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --no-annotate --python-version 3.11 -o requirements-dev.lock
 
 clean:  ## remove what was installed and made here

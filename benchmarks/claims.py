@@ -1,7 +1,8 @@
 """Claims a second, memory and bytes an id: `python benchmarks/claims.py [--ids N] [--stores ...]`.
 
 Every call claims 100,000 ids that were never seen; then as many calls claim again 5 % ids seen at any time
-before.
+before. DynamoDB and S3 take one request an id: they are measured on an emulator, which bounds the rate, and again
+with the answers made up in this process, which is the most that one client's core can ask for.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+import claims_aws
 from headgate.claims.memory import MemoryClaimStore
+from headgate.claims.redis import RedisClaimStore
 from headgate.claims.rocksdb import RocksDbClaimStore
 from headgate.ports import ClaimStore
 from headgate.records import OWNER, Claims, Shard
+from headgate.testing.server_valkey import valkey
 
 CALL = 100_000  # ids
 WINDOW_US = 7 * 24 * 3600 * 1_000_000
@@ -106,11 +110,25 @@ def measure(name: str, open_store: Callable[[], ClaimStore], count: int) -> None
     print(f"{name:8} peak RSS {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
 
 
+def measure_redis(folder: Path, count: int) -> None:
+    """Valkey on this machine, with and without its append-only file."""
+    for is_kept in ("no", "yes"):
+        with valkey(folder / f"redis-{is_kept}", "--appendonly", is_kept) as server:
+            print(f"redis    appendonly {is_kept}", flush=True)
+            before = server.do("INFO")
+            measure("redis", lambda: RedisClaimStore(server.uri, lake_id="benchmark", ttl_us=2 * WINDOW_US), count)
+            after, ids = server.do("INFO"), server.do("DBSIZE")
+            used = after["used_memory"] - before["used_memory"]
+            cpu = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
+            print(f"redis    on the server: {used / ids:.0f} bytes, {cpu / ids * 1e6:.2f} µs CPU an id")
+
+
 def main() -> None:
     """Measure the stores that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ids", type=int, default=1_000_000)
-    parser.add_argument("--stores", nargs="+", choices=["memory", "rocksdb"], default=["rocksdb", "memory"])
+    every = ["rocksdb", "memory", "redis", "dynamodb", "s3"]
+    parser.add_argument("--stores", nargs="+", choices=every, default=every)
     parser.add_argument("--dir", type=Path, default=None, help="where the embedded store lies (default: temporary)")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="headgate-claims-", dir=options.dir))
@@ -120,7 +138,14 @@ def main() -> None:
     }
     try:
         for name in options.stores:
-            measure(name, stores[name], options.ids)
+            if name in stores:
+                measure(name, stores[name], options.ids)
+            elif name == "redis":
+                measure_redis(folder, options.ids)
+            else:
+                claims_aws.measure(
+                    name, folder, lambda n, shard: Claims(keys=keys(n), owners=owners(n, shard)), WINDOW_US
+                )
     finally:
         shutil.rmtree(folder)
 

@@ -102,6 +102,8 @@ WARNINGS: dict[str, str] = {
     Warn.CREATED_AT_UNIT_NS.label: "`created_at` is a number from 1e17: nanoseconds.",
     Warn.CREATED_AT_TEXT.label: "`created_at` is text.",
     Warn.DUPLICATE_KEY.label: "A common field is given twice; the last value counts.",
+    Warn.KPL_OUTSIDE_SHARD.label: "A record of a Kinesis Producer Library aggregate whose hash key lies outside "
+    "the shard that it came from: the aggregate was put just before or after a split or merge.",
     PARTITION_FLOOD: f"One batch touches {PARTITION_FLOOD_FROM} or more partitions of `events`, each of which costs "
     "a file. Counted once a batch.",
 }

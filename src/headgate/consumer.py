@@ -118,6 +118,7 @@ class Consumer:
     def _attempt(self) -> Iterator[Receipt]:
         parts = self._parts
         state = parts.lake.refresh()
+        self._positions = self._own(state)  # a claim store that is lost while it is filled moves no shard
         parts.lake.publish()
         if parts.lease is not None:
             parts.lake.sweep()

@@ -51,6 +51,7 @@ class FlowSettings:
     max_batch_events: int
     max_batch_bytes: int
     flush_seconds: float
+    refills: bool = True  # records from before what the claim store holds make it be filled with all of the lake
     depth: int = 1  # results a stage may be ahead; 0: one batch at a time, in one thread
 
 
@@ -107,6 +108,7 @@ class Pipeline:
             state,
             window_us=self._settings.window_us,
             max_event_types=self._settings.max_event_types,
+            refills=self._settings.refills,
         )
         given_up = self._given_up = threading.Event()
         parts = ahead(self._batches(), self._timed("decode", self.prepare), depth)

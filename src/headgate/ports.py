@@ -1,6 +1,6 @@
 """The Protocols that the pipeline needs. Each says its guarantee; a conformance suite in `testing/` proves it.
 
-Nothing here knows a class that implements it; `wiring.py` alone does.
+Nothing here knows a class that implements it; `wiring/` alone does.
 """
 
 from __future__ import annotations
@@ -258,8 +258,14 @@ class Lake(Protocol):
         """
         ...
 
-    def note(self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None) -> int:
-        """Write an entry without files: a new claim generation, or abandoned ranges. Returns its number."""
+    def note(
+        self,
+        *,
+        generation: str | None = None,
+        abandoned: Mapping[Shard, str | None] | None = None,
+        new_types: Sequence[str] = (),
+    ) -> int:
+        """Write an entry without files: a claim generation, abandoned ranges, admitted types. Returns its number."""
         ...
 
     def publish(self) -> int:

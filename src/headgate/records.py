@@ -61,6 +61,22 @@ class Shard(NamedTuple):
     name: str
 
 
+class Island(NamedTuple):
+    """Records of a shard that were committed out of order: sequences from `start` up to, not including, `end`.
+
+    Attributes:
+        start: sequence of the first record.
+        end: sequence of the last record plus one.
+        committed_us: when its ledger entry was written.
+        number: of that entry.
+    """
+
+    start: int
+    end: int
+    committed_us: int
+    number: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardState:
     """What the ledger knows of one shard.
@@ -69,11 +85,20 @@ class ShardState:
         position: decimal text of the committed position; None where nothing was read yet.
         meta: what the source wants to find again (a file: its first-seen arrival time, head length).
         closed: True where no record can come any more (a dead standard-input run).
+        islands: what was committed beyond the position, sorted and disjoint (see `Island`).
+        islands_at: number of the last entry that added an island; 0 where none did.
     """
 
     position: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     closed: bool = False
+    islands: tuple[Island, ...] = ()
+    islands_at: int = 0
+
+    @property
+    def reach(self) -> str | None:
+        """Decimal text of the end of all that was committed, islands and what may lie between them included."""
+        return str(self.islands[-1].end) if self.islands else self.position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +110,21 @@ class ShardRange:
         start: the shard's position before the run; None where the shard had none.
         end: the shard's position after the run.
         meta: what the ledger keeps with the shard from this entry on (see `ShardState.meta`).
+        is_island: True where the run need not begin at the position, because batches come in any order
+            (Kinesis event source mapping). `start` is then the sequence of the first record. The ledger keeps
+            islands apart until they are older than `meta["retention_us"]`; then they are part of the position.
+        islands_at: of a run that is no island, `ShardState.islands_at` as its reader knew it when it skipped the
+            records inside islands.
+        members: of an island, a filter of its records' sequences (see core/ranges.py).
     """
 
     shard: Shard
     start: str | None
     end: str
     meta: Mapping[str, Any] = field(default_factory=dict)
+    is_island: bool = False
+    islands_at: int = 0
+    members: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

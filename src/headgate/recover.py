@@ -36,27 +36,40 @@ def bring_in_step(claims: ClaimStore, lake: Lake, state: LedgerState, telemetry:
     Returns:
         The ledger's end, after an entry for a new generation if there was need of one.
     """
-    if claims.seen > state.number or state.generation not in (None, claims.generation):
-        # It lost its data, another store was used since, or the lake is an older copy: what this one holds may
-        # never have happened, or stand under shard numbers of an earlier generation.
-        claims.renew()
+    seen = claims.seen  # asked first: a ledger that is read later holds all that was seen
+    if not _is_in_step(claims, seen, state):
+        state = lake.refresh()  # others may have written since
+        if not _is_in_step(claims, seen, state):
+            # It lost its data, another store was used since, or the lake is an older copy: what this one holds may
+            # never have happened, or stand under shard numbers of an earlier generation.
+            claims.renew()
     generation = claims.generation  # the one that is filled: where it is lost meanwhile, no batch will bear it
     is_new = generation != state.generation
     start = 0 if is_new else claims.seen
-    loaded = 0
-    if start < state.number:
-        loaded = sum(load_claims(claims, lake, start))
+    loaded = _load(claims, lake, start, state.number)
     positions = {shard: s.position for shard, s in state.shards.items()}
     withdrawn = claims.withdraw(positions)
+    if is_new:
+        filled = state.number
+        noted = lake.note(generation=generation)
+        state = lake.refresh()
+        loaded += _load(claims, lake, filled, noted - 1)  # others could commit under the earlier one until then
+        positions = {shard: s.position for shard, s in state.shards.items()}
     claims.mark_seen(state.number, positions)
     claims.sync()
     if loaded or withdrawn:
         telemetry.emit(ClaimsRebuilt(claims=loaded, from_number=start, to_number=state.number, withdrawn=withdrawn))
-    if is_new:
-        lake.note(generation=generation)
-        state = lake.refresh()
-        claims.mark_seen(state.number, {})
     return state
+
+
+def _is_in_step(claims: ClaimStore, seen: int, state: LedgerState) -> bool:
+    """True where the store holds nothing that the ledger does not know of."""
+    return seen <= state.number and state.generation in (None, claims.generation)
+
+
+def _load(claims: ClaimStore, lake: Lake, after: int, up_to: int) -> int:
+    """Fill what is missing; returns how many claims."""
+    return sum(load_claims(claims, lake, after)) if after < up_to else 0
 
 
 def load_claims(claims: ClaimStore, lake: Lake, after: int) -> Iterator[int]:

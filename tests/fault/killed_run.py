@@ -20,11 +20,14 @@ from headgate.consumer import Consumer, Parts
 from headgate.lake.lake import LakeOptions, TableLake, open_lake
 from headgate.lake.layout import set_claims_identity
 from headgate.lake.lease import LocalLease
-from headgate.lake.storage import LocalStorage
+from headgate.lake.local import LocalStorage
 from headgate.pipeline import Pipeline
 from headgate.records import Claims
 from headgate.telemetry.facts import RunStarted
-from headgate.wiring import Job, claims_of_lake, flow_settings, open_source, rules_of
+from headgate.wiring.claims import claims_of_lake
+from headgate.wiring.flow import flow_settings, rules_of
+from headgate.wiring.job import Job
+from headgate.wiring.source import open_source
 
 Answer = TypeVar("Answer")
 
@@ -117,7 +120,7 @@ class Silent:
 
 
 def consumer(job: Job, config: Config, trap: Trap) -> Consumer:
-    """As `wiring.make_consumer` puts it together, on the wrapped parts."""
+    """As `wiring.consumer.make_consumer` puts it together, on the wrapped parts."""
     clock, settings, rules, telemetry = SystemClock(), flow_settings(config), rules_of(config), Silent()
     source = open_source(job, config, clock)
     storage = TrappedStorage(job.lake, trap)

@@ -29,11 +29,10 @@ START = [
     "lake.refresh",
     "lake.publish",
     "claims.withdraw",
-    "claims.mark_seen 0",
-    "claims.sync",
     "lake.note generation",
     "lake.refresh",
     "claims.mark_seen 1",
+    "claims.sync",
     "source.resume",
 ]
 

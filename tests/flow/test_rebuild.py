@@ -102,6 +102,9 @@ def test_a_lake_in_use_is_refused(lake: Path) -> None:
     ok("rebuild", lake)
 
 
+BOUND = 2  # effects of `DyingStore` after which the lake of these tests is bound to the new store
+
+
 class Killed(BaseException):
     """The process ends here."""
 
@@ -168,7 +171,7 @@ def test_a_move_that_was_killed_repairs_itself(lake: Path, repair: str) -> None:
             one,
             LocalLease(lake / "_headgate", SystemClock().now_us),
             ClaimsIdentity(kind="rocksdb", identity=str(folder)),
-            lambda: DyingStore(effects, 4),
+            lambda: DyingStore(effects, 0 if repair == "run" else BOUND),
             folder=folder,
             is_other=True,
             advance=lambda _: None,
@@ -177,6 +180,9 @@ def test_a_move_that_was_killed_repairs_itself(lake: Path, repair: str) -> None:
     if repair == "run":
         again(lake, "b.jsonl")
         return
+    refused = run("run", lake.parent / "b.jsonl", lake)  # the lake is bound to the other store by now
+    assert refused.exit_code == 2
+    assert str(folder) in refused.stderr
     folder.mkdir()
     (folder / "half").write_text("made by the rebuild that was killed")
     ok("rebuild", lake, "--dedup", f"rocksdb:{folder}")

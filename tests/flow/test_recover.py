@@ -174,3 +174,44 @@ def test_a_lake_that_is_an_older_copy_renews_the_store():
     world.run(Attempt())
     assert places(world) == [("X", "a", "0"), ("Y", "a", "1")]
     assert store.generation != before
+
+
+class Interrupted(MemoryClaimStore):
+    """A shared store beside which another consumer does something when it is loaded."""
+
+    between = None
+
+    def load(self, claims):
+        super().load(claims)
+        if self.between:
+            between, self.between = self.between, None
+            between()
+
+
+def test_what_others_commit_under_the_earlier_generation_while_the_store_is_filled_is_filled_too():
+    earlier, store = MemoryClaimStore(is_embedded=False), Interrupted(is_embedded=False)
+    world = a_world(lambda: earlier, a=[record("X")], b=[])
+    world.run(Attempt())
+    world.stream.shards["b"].append(record("Y"))
+    store.between = lambda: world.run(Attempt())  # with the store that the ledger names so far
+    late = World(world.stream, world.storage, "parquet", lambda: store, prefix="d")
+    late.run(Attempt())
+    assert store.between is None
+    world.stream.shards["b"] += [record("X"), record("Y")]
+    late.run(Attempt())
+    assert places(world) == [("X", "a", "0"), ("Y", "b", "0")]
+    assert originals(world) == [("b", "1", "a", "0"), ("b", "2", "b", "0")]
+
+
+def test_a_store_that_saw_more_than_a_ledger_read_a_moment_ago_is_not_renewed():
+    store = MemoryClaimStore(is_embedded=False)
+    world = a_world(lambda: store, a=[record("X")], b=[])
+    world.run(Attempt())
+    generation = store.generation
+    world.stream.shards["a"].append(record("Y"))
+    other = World(world.stream, world.storage, "parquet", lambda: store, prefix="d")
+    log = ActionLog()
+    log.when("lake.refresh", lambda: other.run(Attempt()))
+    world.run(Attempt(log=log))
+    assert store.generation == generation
+    assert places(world) == [("X", "a", "0"), ("Y", "a", "1")]

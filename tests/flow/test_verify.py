@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from deltalake import DeltaTable, write_deltalake
 
 from headgate.entrypoints.cli import cli
+from headgate.lake.local import LocalStorage
 from headgate.lake.read import dataset
 
 FORMATS = ("delta", "parquet", "json")
@@ -139,14 +140,14 @@ def test_a_copied_file_is_found(copied: Path, table_format: str) -> None:
 
 def test_a_row_added_to_a_delta_table_is_found(copied: Path) -> None:
     lake = copied / "delta"
-    row = dataset(str(lake), "events").head(1)
+    row = dataset(LocalStorage(lake), "events").head(1)
     write_deltalake(str(lake / "events"), row, mode="append")
     assert {"twice", "added", "same_id"} <= verify(copied, "delta").keys()
 
 
 def test_a_row_under_a_position_that_was_never_committed_is_found(copied: Path) -> None:
     lake = copied / "delta"
-    row = dataset(str(lake), "events").head(1)
+    row = dataset(LocalStorage(lake), "events").head(1)
     far = row.set_column(row.schema.get_field_index("sequence"), "sequence", pa.array(["999999999"]))
     write_deltalake(str(lake / "events"), far, mode="append")
     found = verify(copied, "delta")
@@ -156,7 +157,7 @@ def test_a_row_under_a_position_that_was_never_committed_is_found(copied: Path) 
 
 def test_a_row_without_a_readable_position_is_found(copied: Path) -> None:
     lake = copied / "delta"
-    row = dataset(str(lake), "events").head(1)
+    row = dataset(LocalStorage(lake), "events").head(1)
     odd = row.set_column(row.schema.get_field_index("sequence"), "sequence", pa.array(["12x"]))
     write_deltalake(str(lake / "events"), odd, mode="append")
     assert "without a position that can be read" in verify(copied, "delta")["position"]
@@ -165,7 +166,7 @@ def test_a_row_without_a_readable_position_is_found(copied: Path) -> None:
 @pytest.mark.parametrize("table", ["events", "duplicates", "rejected"])
 def test_a_row_deleted_from_a_delta_table_is_found(copied: Path, table: str) -> None:
     opened = DeltaTable(str(copied / "delta" / table))
-    sequence = dataset(str(copied / "delta"), table).head(1)["sequence"][0].as_py()
+    sequence = dataset(LocalStorage(copied / "delta"), table).head(1)["sequence"][0].as_py()
     opened.delete(f"sequence = '{sequence}'")
     found = verify(copied, "delta")
     assert f"1 row of {table} missing that the ledger counts" in found["lost"]
@@ -173,7 +174,7 @@ def test_a_row_deleted_from_a_delta_table_is_found(copied: Path, table: str) -> 
 
 
 def test_a_removed_original_makes_its_duplicate_an_orphan(copied: Path) -> None:
-    original = dataset(str(copied / "delta"), "duplicates").head(1)["original_sequence"][0].as_py()
+    original = dataset(LocalStorage(copied / "delta"), "duplicates").head(1)["original_sequence"][0].as_py()
     DeltaTable(str(copied / "delta" / "events")).delete(f"sequence = '{original}'")
     found = verify(copied, "delta")
     assert "without an original in events" in found["orphan"]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from headgate.claims.memory import MemoryClaimStore
 from headgate.claims.rocksdb import RocksDbClaimStore
-from headgate.lake.storage import LocalStorage
+from headgate.lake.local import LocalStorage
 from headgate.records import Shard
 from headgate.testing.laws import accepted_places, check_laws, entries, first_wins, rows
 from headgate.testing.memory_source import Stream

@@ -248,9 +248,10 @@ def test_the_sample_file_is_all_defaults_and_names_every_setting(tmp_path: Path)
 def test_the_sample_file_loads_with_every_line_switched_on(tmp_path: Path) -> None:
     path = file_with(tmp_path, re.sub(r"^#(?=\w+ = |\[\[)", "", sample_toml(), flags=re.MULTILINE))
     config = load(path, {}, {})
-    examples = {key.name: key.example for section in SECTIONS for key in keys(section) if key.default is None}
-    assert (config.source.name, config.dedup.store) == (examples["source.name"], examples["dedup.store"])
-    assert msgspec.structs.replace(config, source=Config().source, dedup=Config().dedup, rules=()) == Config()
+    for section in SECTIONS:
+        for key in keys(section):
+            shown = key.example if key.default is None else key.default
+            assert getattr(getattr(config, section), key.name.split(".")[1]) == shown
     assert [rule.name for rule in config.rules] == ["positive_amount"]
 
 

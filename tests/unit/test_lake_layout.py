@@ -20,7 +20,7 @@ from headgate.lake.lake import LakeOptions, open_or_create
 from headgate.lake.layout import FORMAT_PATH, ClaimsIdentity, claims_identity, set_claims_identity
 from headgate.lake.lease import LocalLease
 from headgate.lake.ledger import Ledger
-from headgate.lake.storage import LocalStorage
+from headgate.lake.local import LocalStorage
 from headgate.records import Counts, Shard
 from headgate.testing.scripted_storage import ScriptedStorage
 

@@ -9,8 +9,8 @@ from headgate.errors import PermanentError
 from headgate.lake import delta
 from headgate.lake.delta import DeltaTables
 from headgate.lake.entry import Entry, File
+from headgate.lake.local import LocalStorage
 from headgate.lake.plain import PlainTables, marker_path
-from headgate.lake.storage import LocalStorage
 
 VALUES = {"event_type": "a", "created_date": "2026-11-20"}
 

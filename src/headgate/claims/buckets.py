@@ -26,7 +26,7 @@ from rocksdict import (
 from headgate.claims.tuning import claim_options
 from headgate.errors import HeadgateError, PermanentError, TransientError
 
-CACHE_BYTES = 128 << 20  # bytes; blocks, indexes and filters of all buckets together
+CACHE_BYTES = 32 << 20  # bytes; blocks, indexes and filters of all buckets together; a larger one won nothing
 BUCKET_PREFIX = "bucket "
 FACTS = "default"
 CORRUPT_MARK = "CORRUPT"

@@ -92,8 +92,11 @@ class MemoryClaimStore:
         return released
 
     def load(self, claims: Claims) -> None:
-        """See the port."""
+        """See the port; where several load at once, an owner that arrived later stays."""
         for key, owner in _rows(claims):
+            held = self._owners.get(key)
+            if not self.is_embedded and held is not None and _arrived(held) > _arrived(owner):
+                continue
             self._owners[key] = owner
             self._replaced.pop(key, None)
 

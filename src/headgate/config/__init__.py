@@ -5,7 +5,7 @@ One specification (sections.py) is parser, defaults, help, sample file and refer
 
 from headgate.config.display import Setting, digest, effective, masked
 from headgate.config.duration import duration_us
-from headgate.config.load import Resolved, environment, load, resolve
+from headgate.config.load import Resolved, cache_folder, environment, load, resolve
 from headgate.config.mask import mask_uri
 from headgate.config.sample import sample_toml
 from headgate.config.sections import (
@@ -36,6 +36,7 @@ __all__ = [
     "Source",
     "Standby",
     "Validate",
+    "cache_folder",
     "digest",
     "duration_us",
     "effective",

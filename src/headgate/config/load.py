@@ -52,6 +52,11 @@ def environment() -> Mapping[str, str]:
     return dict(os.environ)
 
 
+def cache_folder() -> Path:
+    """Where this user's programs keep what can be made anew (XDG Base Directory)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
 def load(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, object]) -> Config:
     """Read the configuration.
 

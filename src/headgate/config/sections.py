@@ -21,7 +21,7 @@ MIB = 1 << 20  # bytes
 NonEmpty = Annotated[str, Meta(min_length=1)]
 
 #: Where claims may live; the adapter says more about each.
-DEDUP_URIS = "rocksdb:PATH or memory:"
+DEDUP_URIS = "rocksdb:PATH, redis://host:port/db, dynamodb://table, s3://bucket/prefix or memory:"
 _DEDUP_URI = re.compile(r"rocksdb:.+|rediss?://.+|dynamodb://.+|s3://.+|memory:")
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 
@@ -36,6 +36,10 @@ class Lake(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     json_compression: Annotated[
         Literal["gzip", "none"], Meta(description="Compression of the files of the json format.")
     ] = "gzip"
+    uri: Annotated[
+        NonEmpty | None,
+        Meta(description="The lake that functions write to; commands name theirs.", examples=["s3://bucket/prefix"]),
+    ] = None
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,9 +56,22 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     poll_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds between two looks for new files or records.")
     ] = 1.0
+    retention: Annotated[
+        str,
+        Meta(description="How long the source keeps a record at most; shared claims live for the window and this."),
+    ] = "7d"
+    accept_gap: Annotated[
+        bool, Meta(description="Go on where records of a stream expired unread; else that stops the run.")
+    ] = False
+
+    @property
+    def retention_us(self) -> int:
+        """`retention` in microseconds."""
+        return duration_us(self.retention)
 
     def __post_init__(self) -> None:
-        """Refuse a start that is neither a word nor an instant."""
+        """Refuse a start that is neither a word nor an instant, and a text that is no duration."""
+        duration_us(self.retention)
         if self.start in ("earliest", "latest"):
             return
         try:
@@ -149,6 +166,54 @@ class Standby(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = 30.0
 
 
+class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """S3, or a storage that speaks like it, for lakes and claims; credentials come from the SDK's own chain."""
+
+    region: Annotated[NonEmpty | None, Meta(description="Region of the bucket.", examples=["eu-west-1"])] = None
+    endpoint_url: Annotated[
+        NonEmpty | None, Meta(description="Another service than AWS.", examples=["https://minio.example.com"])
+    ] = None
+    allow_http: Annotated[bool, Meta(description="Without TLS, for an emulator on the same machine.")] = False
+    encryption: Annotated[
+        Literal["AES256", "aws:kms"] | None,
+        Meta(
+            description="Server-side encryption asked for with every write, AES256 or aws:kms; by default the bucket's.",
+            examples=["aws:kms"],
+        ),
+    ] = None
+    kms_key_id: Annotated[
+        NonEmpty | None, Meta(description="Key of aws:kms; by default the account's own.", examples=["alias/lake"])
+    ] = None
+
+
+class Aws(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Kinesis and DynamoDB; credentials come from the SDK's own chain."""
+
+    region: Annotated[NonEmpty | None, Meta(description="Region.", examples=["eu-west-1"])] = None
+    endpoint_url: Annotated[
+        NonEmpty | None, Meta(description="Another server than AWS's.", examples=["http://127.0.0.1:4568"])
+    ] = None
+
+
+class Kinesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a stream is read."""
+
+    max_ahead_bytes: Annotated[
+        int, Meta(ge=MIB, le=4096 * MIB, description="Bytes of records read ahead, of all shards together.")
+    ] = 64 * MIB
+
+
+class Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Lambda functions."""
+
+    publish_seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="Seconds between two publications of all functions together.")
+    ] = 10.0
+    margin_seconds: Annotated[
+        float, Meta(gt=0, le=300, description="Seconds before the deadline at which nothing new is begun.")
+    ] = 3.0
+
+
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Log lines on standard error."""
 
@@ -168,6 +233,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     validate: Validate = Validate()
     dedup: Dedup = Dedup()
     standby: Standby = Standby()
+    storage: Storage = Storage()
+    aws: Aws = Aws()
+    kinesis: Kinesis = Kinesis()
+    function: Function = Function()
     log: Log = Log()
     rules: tuple[Rule, ...] = ()
 
@@ -181,6 +250,10 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "validate": Validate,
     "dedup": Dedup,
     "standby": Standby,
+    "storage": Storage,
+    "aws": Aws,
+    "kinesis": Kinesis,
+    "function": Function,
     "log": Log,
 }
 

@@ -24,11 +24,12 @@ class _Pending:
         self.records = 0
         self.bytes = 0
         self.since: float | None = None
-        self._index: dict[Shard, int] = {}
+        self._index: dict[tuple[Shard, str | None], int] = {}
 
     def cover(self, part: ShardRange) -> int:
         """Take a range in, joined to that of the same shard where there is one. Returns its index."""
-        index = self._index.setdefault(part.shard, len(self.ranges))
+        own = part.start if part.is_island else None  # islands of one shard are not joined
+        index = self._index.setdefault((part.shard, own), len(self.ranges))
         if index == len(self.ranges):
             self.ranges.append(part)
         else:

@@ -10,7 +10,7 @@ for whole columns first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,10 +24,12 @@ import xxhash
 
 from headgate.core.envelope import Envelope, EnvelopeDecoder, decoder_of
 from headgate.core.instants import instants
-from headgate.core.irregular import Part, parts_of
-from headgate.core.limits import MAX_DEPTH, Limits
+from headgate.core.irregular import Part, judge_piece, pieces_of
+from headgate.core.kpl import HashRange, hash_range_of
+from headgate.core.limits import Limits
 from headgate.core.reasons import Warn
 from headgate.core.repeats import repeated_rows
+from headgate.core.texts import Text, suspicious, text_of, trimmed
 from headgate.records import NO_SUB, SEQUENCE_TYPE, RecordBatch
 
 #: One row a part: an event, or what was rejected in its place. `reason` is null for events. `created_us` counts
@@ -53,21 +55,6 @@ DECODED = pa.schema(
     ]
 )
 
-JSON_SPACE = " \t\r\n"
-MIN_DEEP_BYTES = 2 * MAX_DEPTH  # bytes; a shorter document cannot be nested too deep
-_GROUP_ROWS = 128  # rows checked at once where a chunk holds broken text
-_LOOK_BYTES = 1 << 18  # bytes looked at in one numpy pass, so that the masks stay in the cache
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Text:
-    """Trimmed record texts as one Arrow array and what the loop needs of it."""
-
-    array: pa.Array
-    offsets: npt.NDArray[np.int64]
-    view: memoryview
-    bytes: npt.NDArray[np.uint8]
-
 
 def decode(batch: RecordBatch, envelope: Envelope, limits: Limits) -> pa.Table:
     """Decode a batch of records.
@@ -81,24 +68,29 @@ def decode(batch: RecordBatch, envelope: Envelope, limits: Limits) -> pa.Table:
         DECODED, in the order of the records, and within one record of its parts.
     """
     pieces = []
+    hash_ranges = [hash_range_of(part.meta) for part in batch.ranges]
     for chunk in batch.table.to_batches():
         if chunk.num_rows:
-            pieces.append(_decode_chunk(chunk, decoder_of(envelope), envelope, limits))
+            pieces.append(_decode_chunk(chunk, decoder_of(envelope), envelope, limits, hash_ranges))
     return pa.concat_tables(pieces) if pieces else DECODED.empty_table()
 
 
-def _decode_chunk(chunk: pa.RecordBatch, decoder: EnvelopeDecoder, envelope: Envelope, limits: Limits) -> pa.Table:
-    text = _trim(chunk.column("data"))
-    odd = _suspicious(chunk, text, limits)
-    rows, prints = _loop(text, odd, decoder)
-    columns = decoder.columns(rows)
-    warnings = np.zeros(len(chunk), dtype=np.uint16)
-    given = {field: len(rows) - values.count(None) for field, values in columns.items()}
-    repeated = repeated_rows(text.array, text.bytes, text.offsets, odd, given, envelope)
-    warnings[repeated] |= int(Warn.DUPLICATE_KEY)
+def _decode_chunk(
+    chunk: pa.RecordBatch,
+    decoder: EnvelopeDecoder,
+    envelope: Envelope,
+    limits: Limits,
+    hash_ranges: Sequence[HashRange | None],
+) -> pa.Table:
+    text = trimmed(chunk.column("data"))
+    columns, odd = _columns(text, _faulty(chunk), decoder, envelope, limits)
     odd_rows = np.flatnonzero(odd)
     exact = _Exact(chunk.column("data"))
-    parts = [parts_of(exact.record(i), _fault(chunk, i), envelope, limits) for i in odd_rows.tolist()]
+    shards = np.asarray(chunk.column("shard"))
+    parts = [
+        pieces_of(exact.record(i), _fault(chunk, i), envelope, limits, hash_ranges[shards[i]])
+        for i in odd_rows.tolist()
+    ]
     alone: dict[int, Part] = {}
     spread: list[int] = []
     for k, (row, some) in enumerate(zip(odd_rows.tolist(), parts, strict=True)):
@@ -108,93 +100,60 @@ def _decode_chunk(chunk: pa.RecordBatch, decoder: EnvelopeDecoder, envelope: Env
         else:
             spread.append(k)
     for row, part in alone.items():
-        columns["id"][row], columns["name"][row] = part.event_uuid, part.event_name
-        columns["created_at"][row] = part.created_at
-        prints[row] = xxhash.xxh3_64_intdigest(part.payload)
-        warnings[row] = part.warnings
-    usual = _table(payload=text.array, chunk=chunk, fields=columns, prints=prints, warnings=warnings, parts=alone)
+        columns.put(row, part)
+    usual = _table(payload=text.array, chunk=chunk, columns=columns, parts=alone)
     if not spread:
         return usual
-    return _spread(usual, odd_rows[spread], [parts[k] for k in spread], chunk)
+    rows, some_parts = odd_rows[spread], [parts[k] for k in spread]
+    flat = [part for some in some_parts for part in some]
+    # Without their data: it would be copied once a part.
+    records = chunk.select(["shard", "sequence", "arrived_at"]).take(pa.array(np.repeat(rows, [len(p) for p in some_parts]), pa.int64()))
+    irregular = _irregular_table(flat, records, decoder, envelope, limits)
+    return pa.concat_tables([usual, irregular]).take(pa.array(_lay_out(len(chunk), rows, some_parts)))
 
 
-def _is_same(payload: bytes, text: _Text, row: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What is read of n documents: the common fields as the decoder gave them, fingerprints, warnings."""
+
+    fields: dict[str, list[Any]]
+    prints: npt.NDArray[np.uint64]
+    warnings: npt.NDArray[np.uint16]
+
+    def put(self, row: int, part: Part) -> None:
+        """Enter what was found out one by one."""
+        self.fields["id"][row], self.fields["name"][row] = part.event_uuid, part.event_name
+        self.fields["created_at"][row] = part.created_at
+        self.prints[row] = xxhash.xxh3_64_intdigest(part.payload)
+        self.warnings[row] = part.warnings
+
+
+def _columns(
+    text: Text, odd: npt.NDArray[np.bool_], decoder: EnvelopeDecoder, envelope: Envelope, limits: Limits
+) -> tuple[_Columns, npt.NDArray[np.bool_]]:
+    """Read documents together; those that must be looked at one by one are marked in the second answer."""
+    odd = odd | suspicious(text, limits)
+    rows, prints = _loop(text, odd, decoder)
+    fields = decoder.columns(rows)
+    warnings = np.zeros(len(rows), dtype=np.uint16)
+    given = {field: len(rows) - values.count(None) for field, values in fields.items()}
+    repeated = repeated_rows(text.array, text.bytes, text.offsets, odd, given, envelope)
+    warnings[repeated] |= int(Warn.DUPLICATE_KEY)
+    return _Columns(fields, prints, warnings), odd
+
+
+def _is_same(payload: bytes, text: Text, row: int) -> bool:
     return text.view[text.offsets[row] : text.offsets[row + 1]] == payload
 
 
-def _spread(
-    usual: pa.Table, rows: npt.NDArray[np.intp], parts: Sequence[Sequence[Part]], chunk: pa.RecordBatch
-) -> pa.Table:
-    """Put the parts of some records in their places."""
-    flat = [part for some in parts for part in some]
-    irregular = _irregular_table(flat, np.repeat(rows, [len(p) for p in parts]), chunk)
-    sources = _lay_out(len(chunk), rows, parts)
-    return pa.concat_tables([usual, irregular]).take(pa.array(sources))
+def _faulty(chunk: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    """Rows that broke at the source."""
+    if "fault" not in chunk.schema.names:
+        return np.zeros(len(chunk), dtype=np.bool_)
+    return np.asarray(pc.is_valid(chunk.column("fault")))
 
 
-def _trim(data: pa.Array) -> _Text:
-    # The same buffers under a text type: trimming is the same for bytes, and is not validated.
-    text = pa.Array.from_buffers(pa.large_string(), len(data), data.buffers(), null_count=0, offset=data.offset)
-    array = pc.ascii_trim(text, JSON_SPACE)
-    array = pa.Array.from_buffers(pa.large_binary(), len(array), array.buffers(), null_count=0, offset=array.offset)
-    _, offsets, values = array.buffers()
-    bounds = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-    view = memoryview(values) if values is not None else memoryview(b"")
-    return _Text(array=array, offsets=bounds, view=view, bytes=np.frombuffer(view, dtype=np.uint8))
-
-
-def _suspicious(chunk: pa.RecordBatch, text: _Text, limits: Limits) -> npt.NDArray[np.bool_]:
-    """Rows that the loop must not take: broken UTF-8, possibly too deep, too large, or broken at the source."""
-    lengths = np.diff(text.offsets)
-    odd = lengths > limits.max_event_bytes
-    if "fault" in chunk.schema.names:
-        odd |= np.asarray(pc.is_valid(chunk.column("fault")))
-    if lengths.size and lengths.max() >= MIN_DEEP_BYTES:
-        opens = _opening_brackets(text.bytes)
-        # More than MAX_DEPTH in one row stand closer together than the longest row is long.
-        if len(opens) > MAX_DEPTH and (opens[MAX_DEPTH:] - opens[:-MAX_DEPTH]).min() < lengths.max():
-            odd |= _count_per_row(text, opens) > MAX_DEPTH
-    if not _is_text(text.array):
-        odd[list(_broken_text(text))] = True
-    return odd
-
-
-def _is_text(values: pa.Array) -> bool:
-    try:
-        values.cast(pa.large_string())
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _broken_text(text: _Text) -> Iterator[int]:
-    """Rows that are not UTF-8: a vectorised pass tells only that there is one, so it is asked group by group."""
-    for start in range(0, len(text.array), _GROUP_ROWS):
-        group = text.array.slice(start, _GROUP_ROWS)
-        if _is_text(group):
-            continue
-        for row in range(start, start + len(group)):
-            try:
-                str(text.view[text.offsets[row] : text.offsets[row + 1]], "utf-8")
-            except UnicodeDecodeError:
-                yield row
-
-
-def _opening_brackets(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    found = []
-    for start in range(0, len(data), _LOOK_BYTES):
-        # [ is 0x5B and { is 0x7B: they differ in one bit.
-        found.append(np.flatnonzero((data[start : start + _LOOK_BYTES] & 0xDF) == 0x5B) + start)
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-
-
-def _count_per_row(text: _Text, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return np.diff(np.searchsorted(positions, text.offsets))
-
-
-def _loop(
-    text: _Text, odd: npt.NDArray[np.bool_], decoder: EnvelopeDecoder
-) -> tuple[list[Any], npt.NDArray[np.uint64]]:
+def _loop(text: Text, odd: npt.NDArray[np.bool_], decoder: EnvelopeDecoder) -> tuple[list[Any], npt.NDArray[np.uint64]]:
     """The one loop over events, in C but for what cannot be decoded; that is marked in `odd`."""
     bounds = text.offsets.tolist()
     base = bounds[0] if bounds else 0
@@ -248,19 +207,26 @@ def _lay_out(n: int, odd_rows: npt.NDArray[np.intp], parts: Sequence[Sequence[Pa
     return sources
 
 
-def _irregular_table(parts: Sequence[Part], records: npt.NDArray[np.intp], chunk: pa.RecordBatch) -> pa.Table:
-    fields: dict[str, list[Any]] = {
-        "id": [p.event_uuid for p in parts],
-        "name": [p.event_name for p in parts],
-        "created_at": [p.created_at for p in parts],
-    }
+def _irregular_table(
+    parts: Sequence[Part], records: pa.RecordBatch, decoder: EnvelopeDecoder, envelope: Envelope, limits: Limits
+) -> pa.Table:
+    """DECODED of parts, whose records stand row by row beside them; documents not judged yet are read together."""
+    text = text_of(pa.array([p.payload for p in parts], pa.large_binary()))
+    is_judged = np.array([p.is_judged for p in parts], dtype=np.bool_)
+    columns, odd = _columns(text, is_judged, decoder, envelope, limits)
+    judged = dict(enumerate(parts))
+    for row in np.flatnonzero(odd).tolist():
+        part = parts[row]
+        if not part.is_judged:
+            judged[row] = part = judge_piece(part, envelope, limits)
+        columns.put(row, part)
+    usual = np.flatnonzero(~odd)
+    columns.warnings[usual] |= np.array([parts[row].warnings for row in usual.tolist()], dtype=np.uint16)
     return _table(
-        payload=pa.array([p.payload for p in parts], pa.large_binary()),
-        chunk=chunk.take(pa.array(records, pa.int64())),
-        fields=fields,
-        prints=np.array([xxhash.xxh3_64_intdigest(p.payload) for p in parts], dtype=np.uint64),
-        warnings=np.array([p.warnings for p in parts], dtype=np.uint16),
-        parts=dict(enumerate(parts)),
+        payload=text.array,
+        chunk=records,
+        columns=columns,
+        parts={row: part for row, part in judged.items() if part.reason is not None},
         subs=np.array([p.sub for p in parts], dtype=np.int32),
     )
 
@@ -269,16 +235,15 @@ def _table(
     *,
     payload: pa.Array,
     chunk: pa.RecordBatch,
-    fields: dict[str, list[Any]],
-    prints: npt.NDArray[np.uint64],
-    warnings: npt.NDArray[np.uint16],
+    columns: _Columns,
     parts: dict[int, Part],
     subs: npt.NDArray[np.int32] | None = None,
 ) -> pa.Table:
     """DECODED of one chunk; `parts` holds those that may have a reason, by row."""
     n = len(payload)
+    fields = columns.fields
     times = instants(fields["created_at"])
-    columns = [
+    arrays = [
         payload,
         chunk.column("shard"),
         chunk.column("sequence"),
@@ -288,13 +253,13 @@ def _table(
         pa.array(fields["name"], pa.string()),
         pa.array(times.seconds, mask=~times.present),
         pa.array(times.us, mask=~times.ok),
-        pa.array(prints),
+        pa.array(columns.prints),
         _sparse(n, {row: part.reason for row, part in parts.items() if part.reason is not None}, pa.string()),
         _sparse(n, {row: part.detail for row, part in parts.items() if part.detail is not None}, pa.string()),
-        pa.array(times.warnings | warnings),
+        pa.array(times.warnings | columns.warnings),
         _sparse(n, {row: part.payload for row, part in parts.items() if part.reason}, pa.large_binary()),
     ]
-    return pa.Table.from_arrays(columns, schema=DECODED)
+    return pa.Table.from_arrays(arrays, schema=DECODED)
 
 
 def _sparse(n: int, values: dict[int, str] | dict[int, bytes], kind: pa.DataType) -> pa.Array:

@@ -33,6 +33,7 @@ class Warn(IntFlag):
     CREATED_AT_UNIT_NS = 8
     CREATED_AT_TEXT = 16
     DUPLICATE_KEY = 32
+    KPL_OUTSIDE_SHARD = 64
 
     @property
     def label(self) -> str:

@@ -13,7 +13,9 @@ from headgate.errors import ConfigError, PermanentError
 from headgate.lake.entry import LEDGER, Entry, decode_entry, entry_path
 from headgate.lake.layout import LakeFormat, read_format
 from headgate.lake.ledger import Ledger
-from headgate.lake.storage import Storage, open_storage
+from headgate.lake.opening import open_storage
+from headgate.lake.s3_options import S3Options
+from headgate.lake.storage import Storage
 from headgate.ports import LedgerState
 
 _ENTRY_NAME = re.compile(re.escape(LEDGER) + r"(\d{20})\.json")
@@ -57,22 +59,27 @@ class ExistingLake:
         return map(self.entry, range(after + 1, upto + 1))
 
 
-def find_lake(path: str) -> ExistingLake:
-    """Find the lake at a path.
+def find_lake(path: str, options: S3Options | None = None) -> ExistingLake:
+    """Find the lake at a path or URI.
+
+    Args:
+        path: of the lake.
+        options: of an S3 client, for a lake there.
 
     Raises:
         ConfigError: there is none.
         LakeTooNewError: a newer Headgate wrote it.
+        TransientError: the storage did not answer.
     """
-    storage = open_storage(path)
-    folder = Path(storage.root)
-    if not folder.exists():
-        raise ConfigError(f"{path}: there is no such folder; `headgate run SOURCE {path}` makes a lake there")
-    if not folder.is_dir():
-        raise ConfigError(f"{path}: is a file; a lake is a folder")
+    storage = open_storage(path, options)
+    if not storage.is_remote:
+        folder = Path(storage.root)
+        if not folder.exists():
+            raise ConfigError(f"{path}: there is no such folder; `headgate run SOURCE {path}` makes a lake there")
+        if not folder.is_dir():
+            raise ConfigError(f"{path}: is a file; a lake is a folder")
     about = read_format(storage)
     if about is None:
-        raise ConfigError(
-            f"{path}: is a folder, but no lake (it has no _headgate/format.json); name the lake's own folder"
-        )
+        kind = "is a folder, but no lake (it" if not storage.is_remote else "there is no lake (the prefix"
+        raise ConfigError(f"{path}: {kind} has no _headgate/format.json); name the lake's own folder")
     return ExistingLake(path=path, storage=storage, about=about)

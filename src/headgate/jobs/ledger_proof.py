@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from headgate.core.ranges import overlapping
 from headgate.errors import PermanentError
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.proof import MAX_EXAMPLES, Proof
-from headgate.lake.delta import APP_ID
+from headgate.lake.delta import APP_ID, open_table
 from headgate.lake.entry import Entry, Head, Range
-from headgate.lake.lake import published_number
 from headgate.lake.ledger import fold
 from headgate.lake.plain import marker_path
+from headgate.lake.published import published_number
 from headgate.ports import LedgerState
-from headgate.records import Counts, Shard
+from headgate.records import Counts, Shard, ShardState
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,6 @@ def _published(lake: ExistingLake, upto: int, known: int, proof: Proof) -> Itera
 
 def _shown_by_delta(lake: ExistingLake) -> dict[str, int]:
     """The last ledger number that each Delta table shows."""
-    from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
     from headgate.core.schema import TABLES
@@ -96,7 +96,7 @@ def _shown_by_delta(lake: ExistingLake) -> dict[str, int]:
     shown = {}
     for table in TABLES:
         try:
-            shown[table] = DeltaTable(f"{lake.storage.root}/{table}").transaction_version(APP_ID) or 0
+            shown[table] = open_table(lake.storage, table).transaction_version(APP_ID) or 0
         except DeltaError:
             shown[table] = 0
     return shown
@@ -148,7 +148,9 @@ def _check_range(moved: Range, name: str, state: LedgerState, proof: Proof) -> N
     """The range begins where the one before ended."""
     before = state.shards.get(Shard(moved.source, moved.shard))
     position = before.position if before else None
-    if moved.start != position:
+    if moved.is_island:
+        _check_island(moved, name, before or ShardState(), proof)
+    elif moved.start != position:
         proof.add(
             "gap",
             f"{name} begins at {moved.start or 'the start'} of {moved.shard}, but the entries before it end at "
@@ -156,6 +158,17 @@ def _check_range(moved: Range, name: str, state: LedgerState, proof: Proof) -> N
         )
     if before is not None and before.closed:
         proof.add("ledger", f"{name} moves {moved.shard}, which an earlier entry had abandoned")
+
+
+def _check_island(moved: Range, name: str, before: ShardState, proof: Proof) -> None:
+    """The island lies beyond the position and apart from all others."""
+    start, end = _number(moved.start, name, proof), _number(moved.end, name, proof)
+    other = overlapping(before.islands, start, end)
+    if start < int(before.position or 0) or start >= end or other is not None:
+        proof.add(
+            "ledger",
+            f"{name} commits records {start} to {end} of {moved.shard}, of which entries before it had committed some",
+        )
 
 
 def _number(position: str | None, name: str, proof: Proof) -> int:

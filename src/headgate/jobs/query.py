@@ -7,28 +7,24 @@ one statement of that kind is run, in a database in memory without tables of its
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
-import pyarrow.csv as csv
 import pyarrow.dataset as ds
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from headgate.core.schema import PARTITIONS, TABLES
-from headgate.errors import ConfigError
+from headgate.errors import ConfigError, TransientError
 from headgate.jobs.existing import ExistingLake
 from headgate.lake import read
+from headgate.lake.delta import open_table
+from headgate.lake.storage import Storage
 
 BLOCK_ROWS = 10_000  # rows handed over at a time
-LEAST_BLOCK_BYTES = 1 << 20  # bytes of JSON read at a time; a block must hold the longest line
-MOST_BLOCK_BYTES = 256 << 20  # bytes; a reject of 64 MiB as base64, and room; allocating it takes 60 ms a file
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -52,6 +48,7 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
 
     Raises:
         ConfigError: the statement is no SELECT, or DuckDB refuses it.
+        TransientError: a remote storage did not answer.
     """
     moment = None if as_of is None else _moment(as_of, lake)
     with TemporaryDirectory(prefix="headgate-query-") as spill, duckdb.connect(config=_LOCKED) as connection:
@@ -70,6 +67,8 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
             rows = rows if limit is None else rows.limit(limit)
             yield _renamed(rows.to_arrow_reader(BLOCK_ROWS))
         except duckdb.Error as error:
+            if read.is_of_network(error):
+                raise TransientError(f"the lake cannot be read now: {error}") from error
             raise ConfigError(f"{error}; views are {', '.join(TABLES)}") from error
 
 
@@ -88,20 +87,23 @@ def _moment(as_of: str, lake: ExistingLake) -> datetime:
 
 
 def _show(connection: duckdb.DuckDBPyConnection, lake: ExistingLake, table: str, moment: datetime | None) -> None:
-    """Register one table under its name."""
+    """Register one table under its name.
+
+    Lines are read for DuckDB and not by it, because a folder that it may read it may also write to.
+    """
     if moment is not None:
-        connection.register(table, _as_of(os.path.join(lake.storage.root, table), table, moment))
+        connection.register(table, _as_of(lake.storage, table, moment))
     elif lake.about.format == "json":
-        connection.register(f"_{table}", _lines(os.path.join(lake.storage.root, table)))
+        connection.register(f"_{table}", read.json_lines(lake.storage, table))
         connection.execute(f"CREATE VIEW {table} AS SELECT {read.json_columns(table)} FROM _{table}")  # noqa: S608
     else:
-        connection.register(table, read.dataset(lake.path, table))
+        connection.register(table, read.dataset(lake.storage, table))
 
 
-def _as_of(folder: str, table: str, moment: datetime) -> ds.Dataset:
+def _as_of(storage: Storage, table: str, moment: datetime) -> ds.Dataset:
     """A Delta table as it was; empty where it was not yet made."""
     schema = TABLES[table]
-    opened = DeltaTable(folder)
+    opened = open_table(storage, table)
     made_ms = min(entry["timestamp"] for entry in opened.history())
     if moment.timestamp() * 1000 < made_ms:
         raise ConfigError(
@@ -116,31 +118,6 @@ def _as_of(folder: str, table: str, moment: datetime) -> ds.Dataset:
     return opened.to_pyarrow_dataset(
         schema=pa.schema([field for field in schema if field.name not in PARTITIONS[table]] + list(partitions))
     )
-
-
-def _lines(folder: str) -> ds.Dataset:
-    """The lines of all files of a table as one column, `json`.
-
-    They are read for DuckDB and not by it, because a folder that it may read it may also write to. A line of
-    JSON holds no control character, so that one as the delimiter makes the line one field.
-    """
-    paths = [str(path) for path in Path(folder).rglob("*.jsonl*") if path.is_file()]
-    longest = max(map(_inflated_bytes, paths), default=0) + 1
-    block_bytes = min(max(longest, LEAST_BLOCK_BYTES), MOST_BLOCK_BYTES)
-    text = csv.ReadOptions(column_names=["json"], block_size=block_bytes)
-    plain = csv.ParseOptions(delimiter="\x01", quote_char=False, double_quote=False, ignore_empty_lines=True)
-    as_text = csv.ConvertOptions(column_types={"json": pa.large_string()})
-    files = ds.CsvFileFormat(plain, read_options=text, convert_options=as_text)
-    return ds.dataset(paths, schema=pa.schema([pa.field("json", pa.large_string())]), format=files)
-
-
-def _inflated_bytes(path: str) -> int:
-    """Size of a file's content; RFC 1952 ends a gzip file with it."""
-    if not path.endswith(".gz"):
-        return os.path.getsize(path)
-    with open(path, "rb") as file:
-        file.seek(-4, os.SEEK_END)
-        return int.from_bytes(file.read(4), "little")
 
 
 def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from headgate.consumer import Lease
 from headgate.errors import ConfigError, PermanentError
 from headgate.lake.lake import TableLake
 from headgate.lake.layout import ClaimsIdentity, set_claims_identity
-from headgate.lake.lease import LocalLease
 from headgate.ports import ClaimStore
 from headgate.recover import load_claims
 
@@ -37,7 +37,7 @@ class Rebuilt:
 
 def rebuild(
     lake: TableLake,
-    lease: LocalLease,
+    lease: Lease | None,
     identity: ClaimsIdentity,
     open_store: Callable[[], ClaimStore],
     *,
@@ -49,7 +49,8 @@ def rebuild(
 
     Args:
         lake: whose accepted events are claimed again.
-        lease: taken for the time of the rebuild.
+        lease: taken for the time of the rebuild; None where old and new store are shared: consumers may go on, what
+            they commit meanwhile is loaded too, and then they are fenced by the new generation.
         identity: the store; the lake is bound to it at the end.
         open_store: opens it; a folder that is not there begins a new store.
         folder: of an embedded store; None where it has none.
@@ -60,7 +61,7 @@ def rebuild(
         PermanentError: another process works on the lake.
         ConfigError: the folder of the new store holds something else.
     """
-    if not lease.try_acquire():
+    if lease is not None and not lease.try_acquire():
         raise PermanentError(
             f"the lake is in use by {lease.holder() or 'another process'}: stop it, then rebuild again"
         )
@@ -70,32 +71,38 @@ def rebuild(
             if is_other:
                 _begin(folder, lake)
             old = _set_aside(folder)
-        rebuilt = _fill(lake, open_store, advance)
-        set_claims_identity(lake.storage, identity, is_rebuilt=True)
+        rebuilt = _fill(lake, open_store, identity, advance)
         if folder is not None:
             _mark(folder).unlink(missing_ok=True)
         if old is not None:
             shutil.rmtree(old)
         return rebuilt
     finally:
-        lease.release()
+        if lease is not None:
+            lease.release()
 
 
-def _fill(lake: TableLake, open_store: Callable[[], ClaimStore], advance: Callable[[float], None]) -> Rebuilt:
-    """Claim every accepted event, then enter the new generation."""
-    state = lake.refresh()
+def _fill(
+    lake: TableLake, open_store: Callable[[], ClaimStore], identity: ClaimsIdentity, advance: Callable[[float], None]
+) -> Rebuilt:
+    """Claim every accepted event, bind the lake to the store, then enter the new generation."""
+    count = 0
     with contextlib.closing(open_store()) as claims:
-        count = 0
+        if not claims.is_embedded:
+            claims.renew()
+        generation = claims.generation
+        filled = lake.refresh().number
         for loaded in load_claims(claims, lake, 0):
             count += loaded
             advance(loaded)
+        set_claims_identity(lake.storage, identity, is_rebuilt=True)
+        number = lake.note(generation=generation)
+        count += sum(load_claims(claims, lake, filled))  # others of a shared store could commit until the note
+        state = lake.refresh()
         claims.mark_seen(state.number, {shard: known.position for shard, known in state.shards.items()})
         claims.sync()
-        number = lake.note(generation=claims.generation)
-        claims.mark_seen(number, {})
-        claims.sync()
         lake.publish()
-        return Rebuilt(claims=count, number=number, generation=claims.generation)
+        return Rebuilt(claims=count, number=number, generation=generation)
 
 
 def _begin(folder: Path, lake: TableLake) -> None:

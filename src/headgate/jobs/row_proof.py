@@ -48,9 +48,14 @@ def prove_outside(rows: PositionRows, proof: Proof, latest: LedgerState) -> None
     for (number,) in shards:
         shard = rows.shards[number]
         state = latest.shards.get(shard, ShardState())
+        rows.connection.execute(f"CREATE OR REPLACE TEMP TABLE islands(s {rows.sequence_type}, e {rows.sequence_type})")
+        if state.islands:
+            values = [[rows.value(island.start), rows.value(island.end)] for island in state.islands]
+            rows.connection.executemany("INSERT INTO islands VALUES (?, ?)", values)
         outside = rows.connection.execute(
             "SELECT shard, sequence, sub, count(*) OVER () FROM rows "  # noqa: S608  own names
             "WHERE shard = ? AND r < 0 AND sequence >= ? "
+            "AND NOT EXISTS (FROM islands WHERE rows.sequence >= s AND rows.sequence < e) "
             f"ORDER BY ALL LIMIT {MAX_EXAMPLES}",
             [number, rows.value(int(state.position or 0))],
         ).fetchall()
@@ -153,6 +158,7 @@ def prove_source(
     shards: Mapping[Shard, ShardState],
     *,
     is_from_start: bool,
+    is_forgetful: bool = False,
 ) -> None:
     """What the source holds below the committed positions is what the tables hold.
 
@@ -162,14 +168,19 @@ def prove_source(
         found: what was read again.
         shards: of this source as the ledger knows them.
         is_from_start: False where a run may have begun later than at the source's start.
+        is_forgetful: True where the source forgets its oldest records: rows before those that it still has are
+            proven by the ledger alone.
     """
     sql = rows.connection.execute
-    sql("CREATE TABLE reread(shard INTEGER, begin " + rows.sequence_type + ")")
-    for shard in found.ends:
+    sql(f"CREATE TABLE reread(shard INTEGER, begin {rows.sequence_type}, held {rows.sequence_type})")
+    again = [shard for shard in found.ends if not is_forgetful or shard in found.begins]
+    for shard in again:
         number = rows.shard_number(shard)
         first = None if is_from_start else sql("SELECT min(sequence) FROM rows WHERE shard = ?", [number]).fetchall()
-        sql("INSERT INTO reread VALUES (?, ?)", [number, first[0][0] if first else rows.value(0)])
-    _prove_ends(proof, found, shards)
+        held = rows.value(found.begins[shard] if is_forgetful else 0)
+        sql("INSERT INTO reread VALUES (?, ?, ?)", [number, first[0][0] if first else rows.value(0), held])
+    proof.reread_shards = len(again)
+    _prove_ends(proof, {shard: found.ends[shard] for shard in again}, shards)
     sql(
         "CREATE TABLE absent AS SELECT s.shard, s.sequence, s.sub, s.sequence < begin AS is_skipped "
         "FROM source s JOIN reread USING (shard) ANTI JOIN rows r ON "
@@ -185,7 +196,7 @@ def prove_source(
     extra = _first(
         rows,
         "SELECT r.shard, r.sequence, r.sub, r.t FROM rows r JOIN reread USING (shard) ANTI JOIN source s ON "
-        "r.shard = s.shard AND r.sequence = s.sequence AND r.sub = s.sub WHERE r.r >= 0",
+        "r.shard = s.shard AND r.sequence = s.sequence AND r.sub = s.sub WHERE r.r >= 0 AND r.sequence >= held",
     )
     if extra:
         examples = [f"{text} in {TABLE_NAMES[row[3]]}" for text, row in zip(rows.texts(extra), extra, strict=True)]
@@ -213,12 +224,12 @@ def prove_contents(rows: PositionRows, proof: Proof) -> None:
         proof.add("content", f"{many(changed[0][-1], 'row')} of the lake with other bytes than the source", examples)
 
 
-def _prove_ends(proof: Proof, found: Reread, shards: Mapping[Shard, ShardState]) -> None:
+def _prove_ends(proof: Proof, ends: Mapping[Shard, int], shards: Mapping[Shard, ShardState]) -> None:
     """No shard ends before its committed position."""
     short = [
-        f"{shard.name} ends at {end:,}, {int(shards[shard].position or 0):,} is committed"
-        for shard, end in found.ends.items()
-        if end < int(shards[shard].position or 0)
+        f"{shard.name} ends at {end:,}, {int(shards[shard].reach or 0):,} is committed"
+        for shard, end in ends.items()
+        if end < int(shards[shard].reach or 0)
     ]
     if short:
         sentence = f"{many(len(short), 'shard')} of the source shorter than what was read of it"
@@ -227,9 +238,9 @@ def _prove_ends(proof: Proof, found: Reread, shards: Mapping[Shard, ShardState])
 
 def count_ledger_only(rows: PositionRows, proof: Proof, ledger: LedgerProof) -> None:
     """How much is proven by ledger and quality alone."""
-    rows.connection.execute("CREATE TABLE IF NOT EXISTS reread(shard INTEGER)")
+    rows.connection.execute(f"CREATE TABLE IF NOT EXISTS reread(shard INTEGER, held {rows.sequence_type})")
     (count,) = rows.connection.execute(
-        "SELECT count(*) FROM rows ANTI JOIN reread USING (shard) WHERE r >= 0"
+        "SELECT count(*) FROM rows ANTI JOIN reread ON rows.shard = reread.shard AND sequence >= held WHERE r >= 0"
     ).fetchall()[0]
     proof.ledger_only_rows = count
     proof.ledger_only_shards = len(ledger.state.shards) - proof.reread_shards

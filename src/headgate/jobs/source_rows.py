@@ -15,7 +15,7 @@ from headgate.core.envelope import Envelope
 from headgate.core.limits import Limits
 from headgate.jobs.position_rows import PositionRows, key_halves
 from headgate.ports import Source
-from headgate.records import SEQUENCE_BYTES, RecordBatch, Shard, ShardState
+from headgate.records import SEQUENCE_BYTES, Counts, Receipt, RecordBatch, Shard, ShardState
 
 _READ_SECONDS = 0.5  # that one read of a source may wait
 
@@ -26,11 +26,13 @@ class Reread:
 
     Attributes:
         ends: by shard of the ledger the position at which the source ended.
+        begins: by shard of the ledger the sequence of the first record that the source had.
         parts: events and rejects read up to the committed positions.
         unread_records: records beyond them, or of shards that the ledger does not know.
     """
 
     ends: dict[Shard, int] = field(default_factory=dict)
+    begins: dict[Shard, int] = field(default_factory=dict)
     parts: int = 0
     unread_records: int = 0
 
@@ -80,6 +82,12 @@ def reread(
             count = _enter(committed, rows, envelope, limits)
             found.parts += count
             advance(count)
+        source.ack(_receipt(batch))  # a shard may wait for the end of the shards that it came from
+
+
+def _receipt(batch: RecordBatch) -> Receipt:
+    """Of records that were looked at: no ledger entry stands behind it, and no lake is written."""
+    return Receipt(number=0, entry_id="", ranges=batch.ranges, counts=Counts(), committed_us=0)
 
 
 def _below(batch: RecordBatch, shards: Mapping[Shard, ShardState], found: Reread) -> RecordBatch:
@@ -87,16 +95,26 @@ def _below(batch: RecordBatch, shards: Mapping[Shard, ShardState], found: Reread
     bounds = []
     for moved in batch.ranges:
         state = shards.get(moved.shard)
-        position = int(state.position or 0) if state else 0
+        position = int(state.reach or 0) if state else 0
         bounds.append(position.to_bytes(SEQUENCE_BYTES, "big"))
         if state:
             found.ends[moved.shard] = max(found.ends.get(moved.shard, 0), int(moved.end))
     table = batch.table
+    _note_begins(batch, shards, found)
     bound = pa.array(bounds, pa.binary()).take(table["shard"].combine_chunks())
     is_below = pc.less(table["sequence"].cast(pa.binary()), pa.chunked_array([bound]))
     committed = table.filter(is_below)
     found.unread_records += table.num_rows - committed.num_rows
     return RecordBatch(table=committed.combine_chunks(), ranges=batch.ranges)
+
+
+def _note_begins(batch: RecordBatch, shards: Mapping[Shard, ShardState], found: Reread) -> None:
+    """Where the records of a shard begin; they come in the order of their positions."""
+    numbers, rows = np.unique(np.asarray(batch.table["shard"]), return_index=True)
+    for number, row in zip(numbers.tolist(), rows.tolist(), strict=True):
+        shard = batch.ranges[number].shard
+        if shard in shards:
+            found.begins.setdefault(shard, int.from_bytes(batch.table["sequence"][row].as_py(), "big"))
 
 
 def _enter(batch: RecordBatch, rows: PositionRows, envelope: Envelope, limits: Limits) -> int:

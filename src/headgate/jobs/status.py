@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from headgate.core.schema import TABLES
 from headgate.errors import ConfigError, TransientError
 from headgate.jobs.existing import ExistingLake
-from headgate.lake.delta import APP_ID
+from headgate.lake.delta import APP_ID, open_table
 from headgate.lake.entry import Entry
-from headgate.lake.lake import published_number
 from headgate.lake.layout import claims_identity
 from headgate.lake.lease import HOLDER_NAME, Holder
 from headgate.lake.plain import marker_path
+from headgate.lake.published import published_number
+from headgate.lake.storage import Storage
 from headgate.ports import LedgerState
 from headgate.records import Counts, Shard, ShardState
 from headgate.source.identity import HEAD_BYTES
@@ -92,7 +92,7 @@ def status(lake: ExistingLake) -> Status:
     state = lake.state()
     shards, unread = _shards(state)
     unpublished = _unpublished(lake, state.number)
-    holder, is_stale = _lease(Path(lake.storage.root) / STATE_FOLDER)
+    holder, is_stale = _lease(lake.storage)
     return Status(
         lake=lake.path,
         format=lake.about.format,
@@ -126,7 +126,7 @@ def _shards(state: LedgerState) -> tuple[list[ShardStatus], dict[str, int]]:
         ShardStatus(
             source=shard.source,
             shard=shard.name,
-            position=s.position,
+            position=s.reach,
             lag_bytes=lags.get(shard),
             is_closed=s.closed,
         )
@@ -184,14 +184,14 @@ def _unpublished(lake: ExistingLake, last: int) -> list[Entry]:
 
 def _shown_number(lake: ExistingLake, table: str) -> int:
     try:
-        return DeltaTable(f"{lake.storage.root}/{table}").transaction_version(APP_ID) or 0
+        return open_table(lake.storage, table).transaction_version(APP_ID) or 0
     except DeltaError:
         return 0
 
 
 def _tables(lake: ExistingLake, state: LedgerState, unpublished: list[Entry]) -> dict[str, TableStatus]:
     if lake.about.format == "delta":
-        return {table: _delta_table(f"{lake.storage.root}/{table}") for table in TABLES}
+        return {table: _delta_table(lake, table) for table in TABLES}
     hidden = sum((entry.counts for entry in unpublished), Counts())
     rows: dict[str, int | None] = {
         "events": state.counts.accepted - hidden.accepted,
@@ -199,15 +199,15 @@ def _tables(lake: ExistingLake, state: LedgerState, unpublished: list[Entry]) ->
         "rejected": state.counts.rejected - hidden.rejected,
     }
     return {
-        table: TableStatus(rows=rows.get(table), files=files, size_bytes=size)
+        table: TableStatus(rows=rows.get(table), files=len(sizes), size_bytes=sum(sizes))
         for table in TABLES
-        for files, size in [folder_size(Path(lake.storage.root) / table)]
+        for sizes in [[size for _, size in lake.storage.sizes(f"{table}/")]]
     }
 
 
-def _delta_table(folder: str) -> TableStatus:
+def _delta_table(lake: ExistingLake, table: str) -> TableStatus:
     try:
-        actions = DeltaTable(folder).get_add_actions(flatten=True)
+        actions = open_table(lake.storage, table).get_add_actions(flatten=True)
     except DeltaError:
         return TableStatus(rows=None, files=0, size_bytes=0)
     sizes, rows = actions["size_bytes"].to_pylist(), actions["num_records"].to_pylist()
@@ -234,7 +234,8 @@ def _claims(lake: ExistingLake, state: LedgerState) -> ClaimsStatus:
     if identity is not None and identity.kind == "rocksdb":
         own = Path(lake.storage.root) / STATE_FOLDER / "claims"
         folder = own if identity.identity == OWN_STORE else Path(identity.identity)
-        disk_bytes = folder_size(folder)[1] if folder.is_dir() else None
+        is_here = folder.is_dir() and not (lake.storage.is_remote and identity.identity == OWN_STORE)
+        disk_bytes = folder_size(folder)[1] if is_here else None
     return ClaimsStatus(
         kind=identity.kind if identity else None,
         identity=identity.identity if identity else None,
@@ -243,11 +244,14 @@ def _claims(lake: ExistingLake, state: LedgerState) -> ClaimsStatus:
     )
 
 
-def _lease(folder: Path) -> tuple[Holder | None, bool]:
+def _lease(storage: Storage) -> tuple[Holder | None, bool]:
     """Who holds the lease, and whether that process is known to be dead. The lock itself is not touched."""
+    content = storage.get(f"{STATE_FOLDER}/{HOLDER_NAME}")
     try:
-        holder = msgspec.json.decode((folder / HOLDER_NAME).read_bytes(), type=Holder)
-    except (FileNotFoundError, msgspec.DecodeError):
+        holder = None if content is None else msgspec.json.decode(content, type=Holder)
+    except msgspec.DecodeError:
+        holder = None
+    if holder is None:
         return None, False
     if holder.host != socket.gethostname():
         return holder, False

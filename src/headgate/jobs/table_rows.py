@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 
 import duckdb
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from headgate.core.keys import fingerprints
-from headgate.errors import PermanentError
+from headgate.errors import PermanentError, TransientError
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.position_rows import PositionRows, key_halves
 from headgate.jobs.proof import Proof, many
@@ -117,12 +116,15 @@ def table_blocks(lake: ExistingLake, table: str, proof: Proof) -> Iterator[pa.Ta
 
     Raises:
         PermanentError: there is not enough memory, which says nothing about the lake.
+        TransientError: a remote storage did not answer.
     """
     try:
         yield from gathered(_batches(lake, table, proof))
     except (MemoryError, pa.ArrowMemoryError, duckdb.OutOfMemoryException) as error:
         raise PermanentError(f"{table} needs more memory to be read than there is: {error}") from error
     except (OSError, pa.ArrowException, duckdb.Error) as error:
+        if read.is_of_network(error):
+            raise TransientError(f"{table} cannot be read now: {' '.join(str(error).split())}") from error
         proof.add("unreadable", f"{table} cannot be read to its end: {' '.join(str(error).split())}")
 
 
@@ -134,27 +136,26 @@ def _batches(lake: ExistingLake, table: str, proof: Proof) -> Iterator[pa.Record
             connection.execute("SET TimeZone='UTC'")
             connection.execute("SET enable_progress_bar=false")
             columns = [column for column in columns if column != "payload"]
-            relation = read.relation(connection, lake.path, table).select(*columns)
+            relation = read.relation(connection, lake.storage, table).select(*columns)
             yield from relation.to_arrow_reader(SCAN_ROWS)
         return
-    found = read.dataset(lake.path, table)
+    found = read.dataset(lake.storage, table)
     if isinstance(found, ds.FileSystemDataset):
-        found = _readable(found, table, proof)
+        found = _readable(lake, found, table, proof)
     yield from found.scanner(
         columns=columns, batch_size=SCAN_ROWS, batch_readahead=2, fragment_readahead=4, cache_metadata=False
     ).to_batches()
 
 
-def _readable(found: ds.FileSystemDataset, table: str, proof: Proof) -> ds.FileSystemDataset:
+def _readable(lake: ExistingLake, found: ds.FileSystemDataset, table: str, proof: Proof) -> ds.FileSystemDataset:
     """The dataset without the files that are gone."""
     fragments = list(found.get_fragments())
-    root = getattr(found.filesystem, "base_path", "")
-    is_there = [os.path.exists(os.path.join(root, fragment.path)) for fragment in fragments]
-    if all(is_there):
+    there = set(lake.storage.list(f"{table}/"))
+    gone = [fragment.path for fragment in fragments if fragment.path not in there]
+    if not gone:
         return found
-    gone = [f"{table}/{f.path}" for f, there in zip(fragments, is_there, strict=True) if not there]
     proof.add("unreadable", f"{many(len(gone), 'file')} of {table} named by its log but gone", gone)
-    kept = [f for f, there in zip(fragments, is_there, strict=True) if there]
+    kept = [fragment for fragment in fragments if fragment.path in there]
     return ds.FileSystemDataset(kept, found.schema, found.format, found.filesystem)
 
 

@@ -38,6 +38,7 @@ class VerifySettings:
         limits: sizes and depth.
         window_us: window of de-duplication in microseconds.
         is_from_start: False where runs may have begun later than at the source's start (`--start`).
+        is_forgetful: True where the source forgets its oldest records, as a stream does.
         memory_limit: of the scratch database, as DuckDB writes sizes.
         folder: where the scratch database is made; None for the system's temporary folder.
     """
@@ -46,6 +47,7 @@ class VerifySettings:
     limits: Limits
     window_us: int
     is_from_start: bool = True
+    is_forgetful: bool = False
     memory_limit: str = MEMORY_LIMIT
     folder: Path | None = None
 
@@ -92,9 +94,15 @@ def verify(
                 create_source_table(rows)
                 found = reread(source, mine, rows, settings.envelope, settings.limits, advance)
                 proof.reread_parts, proof.unread_records = found.parts, found.unread_records
-                row_proof.prove_source(rows, proof, found, mine, is_from_start=settings.is_from_start)
+                row_proof.prove_source(
+                    rows,
+                    proof,
+                    found,
+                    mine,
+                    is_from_start=settings.is_from_start,
+                    is_forgetful=settings.is_forgetful,
+                )
                 row_proof.prove_contents(rows, proof)
-                proof.reread_shards = len(found.ends)
             row_proof.count_ledger_only(rows, proof, ledger)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise PermanentError(

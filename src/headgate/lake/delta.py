@@ -1,7 +1,8 @@
 """Publication in Delta tables: one log commit a table carries the files of one or more ledger entries.
 
 Law: the log is extended only at the version after the last one read, by put-if-absent, and every version in
-between was read for our `txn`. So two commits of the same ledger number are impossible, whoever races. The
+between was read for our `txn`. So two commits of the same ledger number are impossible, whoever races; and where
+the answer to a write was lost, the next try reads that very version and finds our `txn` in it. The
 log is written here, not by delta-rs, which loads the list of all files before each commit (120 ms at 40,000
 files; this is one small file whatever the size of the table). delta-rs makes the tables, finds the state on
 opening and writes the checkpoints. Format: the Delta transaction protocol, actions `commitInfo`, `txn` and
@@ -10,8 +11,10 @@ opening and writes the checkpoints. Format: the Delta transaction protocol, acti
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,8 @@ from headgate.lake.storage import Storage
 
 APP_ID = "headgate"  # of our `txn` actions; their version is the ledger number
 CHECKPOINT_EVERY = 100  # commits; costs about 0.5 s at 40,000 files
+_DECORATION = re.compile(r"\x1b\[\d*m|↳")
+_LONGEST_REASON = 300  # characters
 _WRITER_VERSION = 2  # protocol; what is written here needs nothing newer
 
 
@@ -58,7 +63,7 @@ class DeltaTables:
         for table, schema in TABLES.items():
             if self._storage.exists(_version_path(table, 0)):
                 continue  # else: its log may have been cleaned up since
-            if not DeltaTable.is_deltatable(self._uri(table)):
+            if not any(path.endswith((".json", ".parquet")) for path in self._storage.list(f"{table}/_delta_log/")):
                 self._storage.put_if_absent(_version_path(table, 0), _first_version(table, schema))
 
     def publish(self, entries: Sequence[Entry]) -> None:
@@ -68,8 +73,15 @@ class DeltaTables:
             TransientError: the storage did not answer; calling again is safe.
             PermanentError: the table needs a feature that this version cannot write.
         """
-        for table in TABLES:
-            self._publish_table(table, [e for e in entries if any(f.table == table for f in e.files)])
+        wanted = {table: [e for e in entries if any(f.table == table for f in e.files)] for table in TABLES}
+        if not self._storage.is_remote:
+            for table, some in wanted.items():
+                self._publish_table(table, some)
+            return
+        with ThreadPoolExecutor(len(TABLES)) as pool:  # each takes three round trips
+            futures = [pool.submit(self._publish_table, table, some) for table, some in wanted.items()]
+        for future in futures:
+            future.result()
 
     def _publish_table(self, table: str, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -95,7 +107,7 @@ class DeltaTables:
     def _open(self, table: str) -> _Log:
         """The newest state by delta-rs, which finds it from the last checkpoint."""
         try:
-            opened = DeltaTable(self._uri(table))
+            opened = open_table(self._storage, table)
             protocol = opened.protocol()
             log = _Log(opened.version(), opened.transaction_version(APP_ID) or 0)
         except TableNotFoundError as error:
@@ -103,7 +115,7 @@ class DeltaTables:
                 f"{self._uri(table)} is no Delta table: restore its _delta_log from a backup"
             ) from error
         except (DeltaError, OSError) as error:
-            raise TransientError(f"cannot open the Delta table {self._uri(table)}: {error}") from error
+            raise TransientError(f"cannot open the Delta table {self._uri(table)}: {one_line(error)}") from error
         _check_protocol(table, protocol.min_writer_version)
         return log
 
@@ -150,8 +162,8 @@ class DeltaTables:
     def _checkpoint(self, table: str) -> None:
         """Write a checkpoint, so that readers start from it; a failure is no matter, the next follows."""
         try:
-            DeltaTable(self._uri(table)).create_checkpoint()
-        except (DeltaError, OSError):
+            open_table(self._storage, table).create_checkpoint()
+        except (DeltaError, OSError, TransientError):
             return
 
     def _uri(self, table: str) -> str:
@@ -192,6 +204,30 @@ def _first_version(table: str, schema: pa.Schema) -> bytes:
             },
         )
         return (Path(folder) / "_delta_log" / f"{0:020d}.json").read_bytes()
+
+
+def open_table(storage: Storage, table: str) -> DeltaTable:
+    """A table of a lake by delta-rs, at its newest version.
+
+    Raises:
+        TableNotFoundError: there is none.
+        DeltaError, OSError: it cannot be read.
+        TransientError: the same of a remote lake, where it mostly is the network.
+    """
+    uri = f"{storage.root}/{table}"
+    try:
+        return DeltaTable(uri, storage_options=storage.delta_options)
+    except TableNotFoundError:
+        raise
+    except (DeltaError, OSError) as error:
+        if not storage.is_remote:
+            raise
+        raise TransientError(f"cannot open the Delta table {uri}: {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """What delta-rs says over many coloured lines, for a message."""
+    return " ".join(_DECORATION.sub(" ", str(error)).split())[:_LONGEST_REASON]
 
 
 def _version_path(table: str, version: int) -> str:

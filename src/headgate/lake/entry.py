@@ -20,7 +20,10 @@ Kind = Literal["batch", "note"]
 
 
 class Range(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one shard moved: `start` (absent: it had no position) to `end`, exclusive, and its counts."""
+    """What one shard moved: `start` (absent: it had no position) to `end`, exclusive, and its counts.
+
+    `is_island`, `islands_at`, `members` (base64): see records.ShardRange.
+    """
 
     source: str
     shard: str
@@ -28,6 +31,9 @@ class Range(msgspec.Struct, frozen=True, omit_defaults=True):
     start: str | None = None
     counts: Counts = Counts()
     meta: dict[str, Any] = {}
+    is_island: bool = False
+    islands_at: int = 0
+    members: bytes = b""
 
 
 class Abandoned(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -112,7 +118,17 @@ def decode_entry(content: bytes) -> Entry:
 def ranges_of(ranges: Sequence[ShardRange], counts: Sequence[Counts]) -> list[Range]:
     """The entry's ranges from those of a batch."""
     return [
-        Range(r.shard.source, r.shard.name, r.end, r.start, c, dict(r.meta))
+        Range(
+            r.shard.source,
+            r.shard.name,
+            r.end,
+            r.start,
+            c,
+            dict(r.meta),
+            is_island=r.is_island,
+            islands_at=r.islands_at,
+            members=r.members,
+        )
         for r, c in zip(ranges, counts, strict=True)
     ]
 
@@ -120,7 +136,13 @@ def ranges_of(ranges: Sequence[ShardRange], counts: Sequence[Counts]) -> list[Ra
 def shard_range(written: Range) -> ShardRange:
     """A batch's range from the entry's."""
     return ShardRange(
-        shard=Shard(written.source, written.shard), start=written.start, end=written.end, meta=written.meta
+        shard=Shard(written.source, written.shard),
+        start=written.start,
+        end=written.end,
+        meta=written.meta,
+        is_island=written.is_island,
+        islands_at=written.islands_at,
+        members=written.members,
     )
 
 

@@ -6,12 +6,11 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
 
-import msgspec
 import pyarrow as pa
 
 from headgate import __version__
@@ -19,23 +18,18 @@ from headgate.core.schema import TIMESTAMP
 from headgate.errors import TransientError
 from headgate.lake.committed import committed_ids
 from headgate.lake.delta import DeltaTables
-from headgate.lake.entry import Entry, abandoned_of, files_of, ranges_of
+from headgate.lake.entry import Entry, abandoned_of, files_of, ranges_of, shard_range
 from headgate.lake.layout import LAYOUT, Format, LakeFormat, settle_format
 from headgate.lake.ledger import Ledger
+from headgate.lake.opening import open_storage
 from headgate.lake.plain import STAGING, PlainTables, marker_path
+from headgate.lake.published import Published, read_published, write_published
 from headgate.lake.stage import JsonStyle, Stager
-from headgate.lake.storage import Storage, open_storage
+from headgate.lake.storage import Storage
 from headgate.ports import CommittedIds, LedgerState
-from headgate.records import Counts, Receipt, Shard, Staged, Verdicts
+from headgate.records import Counts, Receipt, Shard, ShardRange, Staged, Verdicts
 
-PUBLISHED_PATH = "_headgate/published.json"
 _PUBLISH_AT_ONCE = 100  # entries held in memory while a lagging lake is published
-
-
-class _Published(msgspec.Struct):
-    """A hint: every entry up to this number is published. Truth may be ahead of it, never behind."""
-
-    number: int
 
 
 class Tables(Protocol):
@@ -149,9 +143,21 @@ class TableLake:
             self._unpublished[entry.number] = entry
         return entry.receipt()
 
-    def note(self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None) -> int:
+    def note(
+        self,
+        *,
+        generation: str | None = None,
+        abandoned: Mapping[Shard, str | None] | None = None,
+        new_types: Sequence[str] = (),
+    ) -> int:
         """Write an entry without files. Its number is the proof."""
-        entry = self._entry(self._new_id(), "note", generation=generation, abandoned=abandoned_of(abandoned or {}))
+        entry = self._entry(
+            self._new_id(),
+            "note",
+            generation=generation,
+            abandoned=abandoned_of(abandoned or {}),
+            new_types=list(new_types),
+        )
         with self._ledger_lock:
             return self._ledger.append(entry).number
 
@@ -160,15 +166,39 @@ class TableLake:
         with self._publish_lock:
             last = self.refresh().number
             if self._published is None:
-                self._published = published_number(self.storage)
+                self._published = read_published(self.storage).number
             while self._published < last:
                 upto = min(last, self._published + _PUBLISH_AT_ONCE)
                 self._tables.publish([self._take_entry(n) for n in range(self._published + 1, upto + 1)])
-                self.storage.put(PUBLISHED_PATH, msgspec.json.encode(_Published(upto)))
+                write_published(self.storage, Published(upto, self._now_us()))
                 for number in range(self._published + 1, upto + 1):
                     self._unpublished.pop(number, None)
                 self._published = upto
             return self._published
+
+    def publish_if_due(self, seconds: float) -> int:
+        """Publish, unless somebody has done so less than `seconds` ago: many writers share one publication.
+
+        What is left out is shown by whoever publishes next: another writer, `run` or any job. Freshness is
+        therefore `seconds` where writers follow each other, and where they stop the last rows wait for one of these.
+
+        Returns:
+            The number up to which everything is known to be published.
+        """
+        found = read_published(self.storage)
+        with self._publish_lock:
+            self._published = max(self._published or 0, found.number)
+            for number in [n for n in self._unpublished if n <= self._published]:
+                del self._unpublished[number]
+        if 0 <= self._now_us() - found.published_us < seconds * 1_000_000:
+            return found.number
+        return self.publish()
+
+    def islands_of(self, number: int, shard: Shard) -> list[ShardRange]:
+        """The islands of a shard that an entry committed, with the filters of their records."""
+        with self._ledger_lock:
+            ranges = self._ledger.entry(number).ranges
+        return [r for r in map(shard_range, ranges) if r.shard == shard and r.is_island]
 
     def sweep(self) -> None:
         """Delete what killed runs left unfinished or staged; under the lease, with nothing of one's own under way.
@@ -214,15 +244,6 @@ class TableLake:
             config=self._options.config_digest,
             **content,
         )
-
-
-def published_number(storage: Storage) -> int:
-    """The number up to which all entries are known to be published; 0 where nothing is known."""
-    content = storage.get(PUBLISHED_PATH)
-    try:
-        return 0 if content is None else msgspec.json.decode(content, type=_Published).number
-    except msgspec.DecodeError:
-        return 0  # only a hint: publishing looks at every entry then
 
 
 def open_or_create(

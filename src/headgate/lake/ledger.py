@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from headgate.core.ranges import RETENTION_US, added, aged, beyond, overlapping
 from headgate.errors import CommitConflict, CommitUnknown, PermanentError, TransientError
 from headgate.lake.entry import (
     LEDGER,
@@ -29,11 +30,21 @@ from headgate.lake.entry import (
 )
 from headgate.lake.storage import Storage
 from headgate.ports import LedgerState
-from headgate.records import Counts, Shard, ShardState
+from headgate.records import Counts, Island, Shard, ShardState
 
 SNAPSHOT_EVERY = 1_000  # entries; design page
 _REMEMBERED = 10_000  # own and foreign entry ids kept to recognise an answer that was lost
 _SNAPSHOT = f"{LEDGER}snapshot-"
+
+
+class _Islands(msgspec.Struct, frozen=True):
+    """The islands of one shard, with sequences as decimal text: start, end, committed_us, number of the entry."""
+
+    source: str
+    shard: str
+    at: int
+    meta: dict[str, Any]
+    islands: list[tuple[str, str, int, int]]
 
 
 class _Snapshot(msgspec.Struct, kw_only=True):
@@ -41,6 +52,7 @@ class _Snapshot(msgspec.Struct, kw_only=True):
 
     number: int
     ranges: list[Range]
+    islands: list[_Islands] = []
     closed: list[Abandoned]
     event_types: list[str]
     generation: str | None
@@ -119,10 +131,16 @@ class Ledger:
         for moved in entry.ranges:
             known = state.shards.get(Shard(moved.source, moved.shard), ShardState())
             where = f"shard {moved.shard!r} of {moved.source!r}"
-            if known.position != moved.start:
+            if moved.is_island:
+                _check_island(known, moved, where)
+            elif known.position != moved.start:
                 raise CommitConflict(
                     f"{where} stands at {known.position}, not at {moved.start}: another consumer moved it"
                 )
+            elif moved.islands_at != known.islands_at and overlapping(
+                known.islands, int(moved.start or 0), int(moved.end)
+            ):
+                raise CommitConflict(f"{where}: another consumer committed records before {moved.end}")
             if known.closed:
                 raise CommitConflict(f"{where} was abandoned after {known.position}: its records are read by nobody")
         for left in entry.abandoned:
@@ -162,6 +180,30 @@ class Ledger:
         return LedgerState() if content is None else _restored(msgspec.json.decode(content, type=_Snapshot))
 
 
+def _check_island(known: ShardState, moved: Range, where: str) -> None:
+    start, end = int(moved.start or 0), int(moved.end)
+    if known.position is not None and start < int(known.position):
+        raise CommitConflict(f"{where} stands at {known.position}, beyond {start}: those records are done with")
+    if (other := overlapping(known.islands, start, end)) is not None:
+        raise CommitConflict(f"{where}: records {other.start} to {other.end} were committed by entry {other.number}")
+
+
+def _moved(known: ShardState, moved: Range, head: Head) -> ShardState:
+    """A shard after one more range."""
+    if not moved.is_island:
+        return ShardState(
+            position=moved.end,
+            meta=moved.meta,
+            islands=beyond(known.islands, int(moved.end)) if known.islands else (),
+            islands_at=known.islands_at,
+        )
+    new = Island(int(moved.start or 0), int(moved.end), head.committed_us, head.number)
+    horizon_us = head.committed_us - int(moved.meta.get("retention_us", RETENTION_US))
+    islands, position = aged(added(known, new), known.position, horizon_us)
+    meta = {**known.meta, **moved.meta}  # an island knows nothing of what a reader of the whole shard keeps there
+    return replace(known, position=position, meta=meta, islands=islands, islands_at=head.number)
+
+
 def fold(state: LedgerState, heads: Sequence[Head]) -> LedgerState:
     """The state after more entries, in order. Pure."""
     shards, abandoned = dict(state.shards), dict(state.abandoned)
@@ -169,7 +211,8 @@ def fold(state: LedgerState, heads: Sequence[Head]) -> LedgerState:
     counts, generation = state.counts, state.generation
     for head in heads:
         for moved in head.ranges:
-            shards[Shard(moved.source, moved.shard)] = ShardState(position=moved.end, meta=moved.meta)
+            shard = Shard(moved.source, moved.shard)
+            shards[shard] = _moved(shards.get(shard, ShardState()), moved, head)
         for left in head.abandoned:
             shard = Shard(left.source, left.shard)
             abandoned[shard] = left.position
@@ -207,6 +250,17 @@ def _snapshot(state: LedgerState) -> _Snapshot:
             for shard, known in state.shards.items()
             if known.position is not None
         ],
+        islands=[
+            _Islands(
+                shard.source,
+                shard.name,
+                known.islands_at,
+                dict(known.meta),
+                [(str(i.start), str(i.end), i.committed_us, i.number) for i in known.islands],
+            )
+            for shard, known in state.shards.items()
+            if known.islands_at
+        ],
         closed=abandoned_of({shard: known.position for shard, known in state.shards.items() if known.closed}),
         event_types=list(state.event_types),
         generation=state.generation,
@@ -219,6 +273,11 @@ def _snapshot(state: LedgerState) -> _Snapshot:
 
 def _restored(snapshot: _Snapshot) -> LedgerState:
     shards = {Shard(r.source, r.shard): ShardState(position=r.end, meta=r.meta) for r in snapshot.ranges}
+    for kept in snapshot.islands:
+        shard = Shard(kept.source, kept.shard)
+        islands = tuple(Island(int(start), int(end), us, number) for start, end, us, number in kept.islands)
+        known = shards.get(shard, ShardState(meta=kept.meta))
+        shards[shard] = replace(known, islands=islands, islands_at=kept.at)
     for left in snapshot.closed:
         shard = Shard(left.source, left.shard)
         shards[shard] = replace(shards.get(shard, ShardState()), closed=True)

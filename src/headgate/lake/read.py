@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import reduce
 from operator import and_
 from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.dataset as ds
-import pyarrow.fs as fs
-from deltalake import DeltaTable
+from pyarrow.fs import FileSystem, FileType
 
 from headgate.core.schema import PARTITIONS, TABLES
-from headgate.errors import ConfigError
+from headgate.errors import ConfigError, TransientError
+from headgate.lake.delta import open_table
 from headgate.lake.layout import read_format
-from headgate.lake.storage import open_storage
+from headgate.lake.storage import Storage
 
 _NO_VALUE = ""  # pyarrow takes this folder value for null; the empty text is no partition value
-_LARGEST_LINE = 256 << 20  # bytes; a rejected record of 64 MiB as base64, and room
+_LARGEST_LINE = 256 << 20  # bytes; a rejected record of 64 MiB as base64, and room; allocating it takes 60 ms a file
+_LEAST_BLOCK = 1 << 20  # bytes of JSON read at a time; a block must hold the longest line
+_ASK_AT_ONCE = 16  # files of a remote lake whose inflated size is asked for side by side
 
 _TIME = "CAST({0} AS TIMESTAMPTZ)"
 _CASTS = {
@@ -32,45 +38,52 @@ _CASTS = {
     pa.timestamp("us", tz="UTC"): _TIME,
     pa.map_(pa.string(), pa.int64()): "CAST(CAST({0} AS JSON) AS MAP(VARCHAR, BIGINT))",
 }
+_REMOTE_ERROR = "AWS Error"  # in every message of pyarrow's S3 client
+_GONE = ("NO_SUCH_KEY", "RESOURCE_NOT_FOUND")
 _IN_HEADGATE = ("arrived_at", "source", "shard", "sequence")
 
 
-def dataset(lake: str, table: str) -> ds.Dataset:
+def dataset(storage: Storage, table: str) -> ds.Dataset:
     """A table of a delta or parquet lake, with the columns of core/schema.py in their order.
 
     Args:
-        lake: folder of the lake.
+        storage: of the lake.
         table: `events`, `duplicates`, `rejected` or `quality`.
 
     Raises:
         ConfigError: there is no lake, or it is of format json (see `relation`).
+        TransientError: the storage did not answer.
     """
-    table_format = _format(lake)
+    table_format = _format(storage)
     schema = TABLES[table]
-    folder = os.path.join(open_storage(lake).root, table)
     if table_format == "json":
-        raise ConfigError(f"{lake} is of format json, which pyarrow does not read as a dataset: use `relation`")
+        raise ConfigError(f"{storage.root} is of format json, which pyarrow does not read as a dataset: use `relation`")
+    files = storage.arrow_files()
     if table_format == "delta":
-        return _delta(folder, table)
-    if not os.path.isdir(folder):
-        return ds.dataset(schema.empty_table())
+        return _delta(storage, files, table)
+    with _waiting_for(storage, table):
+        if files.get_file_info(table).type == FileType.NotFound:
+            return ds.dataset(schema.empty_table())
     partitioning = ds.HivePartitioning(
         pa.schema([schema.field(column) for column in PARTITIONS[table]]),
         null_fallback=_NO_VALUE,
         segment_encoding="uri",
     )
-    return ds.dataset(folder, schema=schema, format="parquet", partitioning=partitioning)
+    with _waiting_for(storage, table):
+        return ds.dataset(table, schema=schema, format="parquet", partitioning=partitioning, filesystem=files)
 
 
-def relation(connection: duckdb.DuckDBPyConnection, lake: str, table: str) -> duckdb.DuckDBPyRelation:
+def relation(connection: duckdb.DuckDBPyConnection, storage: Storage, table: str) -> duckdb.DuckDBPyRelation:
     """A table of a lake of any format, with the columns of core/schema.py in their order.
 
     Of a json lake `payload` is the whole line: the original fields and ours. Set the connection's time zone
     to UTC to see times as UTC.
     """
-    if _format(lake) != "json":
-        return connection.from_arrow(dataset(lake, table))
-    folder = os.path.join(open_storage(lake).root, table)
+    if _format(storage) != "json":
+        return connection.from_arrow(dataset(storage, table))
+    if storage.is_remote:
+        return connection.from_arrow(json_lines(storage, table)).project(json_columns(table))
+    folder = os.path.join(storage.root, table)
     if not os.path.isdir(folder):
         return connection.from_arrow(TABLES[table].empty_table())
     pattern = os.path.join(_literal_glob(folder), "**", "*.jsonl*").replace("'", "''")
@@ -78,16 +91,58 @@ def relation(connection: duckdb.DuckDBPyConnection, lake: str, table: str) -> du
     return connection.sql(f"SELECT {json_columns(table)} FROM read_ndjson_objects('{pattern}'{limit})")  # noqa: S608  own names
 
 
+def json_lines(storage: Storage, table: str) -> ds.Dataset:
+    """The lines of all files of a table of a json lake as one column, `json`, read by pyarrow.
+
+    A line of JSON holds no control character, so that one as the delimiter makes the line one field.
+    """
+    sizes = [(path, size) for path, size in storage.sizes(f"{table}/") if path.endswith((".jsonl", ".jsonl.gz"))]
+    with ThreadPoolExecutor(_ASK_AT_ONCE if storage.is_remote else 1) as pool:
+        longest = max(pool.map(lambda found: _inflated_bytes(storage, *found), sizes), default=0) + 1
+    text = csv.ReadOptions(column_names=["json"], block_size=min(max(longest, _LEAST_BLOCK), _LARGEST_LINE))
+    plain = csv.ParseOptions(delimiter="\x01", quote_char=False, double_quote=False, ignore_empty_lines=True)
+    as_text = csv.ConvertOptions(column_types={"json": pa.large_string()})
+    with _waiting_for(storage, table):
+        return ds.dataset(
+            [path for path, _ in sizes],
+            schema=pa.schema([pa.field("json", pa.large_string())]),
+            format=ds.CsvFileFormat(plain, read_options=text, convert_options=as_text),
+            filesystem=storage.arrow_files(),
+        )
+
+
+def is_of_network(error: Exception) -> bool:
+    """True for an error of a reader of `dataset` or `relation` that says nothing about the lake: ask again."""
+    return _REMOTE_ERROR in str(error) and not any(code in str(error) for code in _GONE)
+
+
+@contextmanager
+def _waiting_for(storage: Storage, table: str) -> Iterator[None]:
+    """Errors of the network become transient ones."""
+    try:
+        yield
+    except OSError as error:
+        if is_of_network(error):
+            raise TransientError(f"{storage.root}/{table} cannot be read now: {error}") from error
+        raise
+
+
+def _inflated_bytes(storage: Storage, path: str, size: int) -> int:
+    """Size of a file's content; RFC 1952 ends a gzip file with it."""
+    if not path.endswith(".gz") or size == 0:
+        return size
+    return int.from_bytes(storage.tail(path, 4) or b"", "little")
+
+
 def json_columns(table: str) -> str:
     """SQL that makes a table's columns, in the order of core/schema.py, of a line in the column `json`."""
     return ", ".join(f'{_expression(table, field)} AS "{field.name}"' for field in TABLES[table])
 
 
-def _delta(folder: str, table: str) -> ds.Dataset:
+def _delta(storage: Storage, filesystem: FileSystem, table: str) -> ds.Dataset:
     """The files of the log's last version; deltalake's own dataset takes ten times longer to make."""
-    files = pa.table(DeltaTable(folder).get_add_actions(flatten=True))
-    columns, schema = PARTITIONS[table], TABLES[table]
-    local, parquet = fs.SubTreeFileSystem(folder, fs.LocalFileSystem()), ds.ParquetFileFormat()
+    files = pa.table(open_table(storage, table).get_add_actions(flatten=True))
+    columns, schema, parquet = PARTITIONS[table], TABLES[table], ds.ParquetFileFormat()
     known: dict[tuple[object, ...], ds.Expression] = {}
     fragments = []
     partitions = [files[f"partition.{column}"].to_pylist() for column in columns]
@@ -98,14 +153,14 @@ def _delta(folder: str, table: str) -> ds.Dataset:
                 and_,
                 (ds.field(c) == pa.scalar(v, schema.field(c).type) for c, v in zip(columns, partition, strict=True)),
             )
-        fragments.append(parquet.make_fragment(unquote(path), local, known.get(partition)))
-    return ds.FileSystemDataset(fragments, schema, parquet, local)
+        fragments.append(parquet.make_fragment(f"{table}/{unquote(path)}", filesystem, known.get(partition)))
+    return ds.FileSystemDataset(fragments, schema, parquet, filesystem)
 
 
-def _format(lake: str) -> str:
-    about = read_format(open_storage(lake))
+def _format(storage: Storage) -> str:
+    about = read_format(storage)
     if about is None:
-        raise ConfigError(f"{lake} is no lake: there is no _headgate/format.json in it")
+        raise ConfigError(f"{storage.root} is no lake: there is no _headgate/format.json in it")
     return about.format
 
 

@@ -89,3 +89,11 @@ class ClaimsRebuilt:
     from_number: int
     to_number: int
     withdrawn: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicationLeft:
+    """A committed batch could not be shown to readers; whoever publishes next tries again."""
+
+    level: ClassVar[Level] = "WARNING"
+    error: str

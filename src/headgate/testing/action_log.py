@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar
 
+from pyarrow.fs import FileSystem
+
 from headgate.errors import HeadgateError, TransientError
 from headgate.lake.storage import Bytes, Storage
 from headgate.testing.scripted_storage import Killed
@@ -115,6 +117,28 @@ class LoggedStorage:
     def root(self) -> str:
         """See Storage."""
         return self._inner.root
+
+    @property
+    def is_remote(self) -> bool:
+        """See Storage."""
+        return self._inner.is_remote
+
+    @property
+    def delta_options(self) -> dict[str, str] | None:
+        """See Storage."""
+        return self._inner.delta_options
+
+    def arrow_files(self) -> FileSystem:
+        """See Storage."""
+        return self._inner.arrow_files()
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """See Storage; no effect."""
+        return self._inner.sizes(prefix)
+
+    def tail(self, path: str, num_bytes: int) -> bytes | None:
+        """See Storage; no effect."""
+        return self._inner.tail(path, num_bytes)
 
     def put(self, path: str, content: Bytes, *, is_folder_synced: bool = True) -> None:
         """See Storage."""

@@ -1,12 +1,14 @@
 """An independent reader: judges a lake of any format with DuckDB and deltalake, by none of the writing code.
 
 Law: it takes for granted what the contract says of a lake's folders and nothing else. Valid for lakes whose
-events all arrived within one window of de-duplication.
+events all arrived within one window of de-duplication, and whose shards were each read by consumers only or by
+functions only. A lake on S3 is copied into a folder first (see remote_lake.py).
 """
 
 from __future__ import annotations
 
 import json
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, NamedTuple
 import duckdb
 from deltalake import DeltaTable
 
+_Shard = tuple[str, str]  # source and shard
 POSITION = ("source", "shard", "sequence")
 #: What is read of each table, all of it as text.
 COLUMNS = {
@@ -46,8 +49,8 @@ _LAWS = {
         WHERE d.original_shard != e.shard OR d.original_sequence != e.sequence""",
     "a row lies outside the range of its ledger entry": """
         SELECT p.* FROM positions p ANTI JOIN ranges r ON p.entry = r.entry AND p.source = r.source
-        AND p.shard = r.shard AND CAST(split_part(p.sequence, '#', 1) AS HUGEINT) >= r.first
-        AND CAST(split_part(p.sequence, '#', 1) AS HUGEINT) < r.past""",
+        AND p.shard = r.shard AND lpad(split_part(p.sequence, '#', 1), 60, '0') >= r.first
+        AND lpad(split_part(p.sequence, '#', 1), 60, '0') < r.past""",
     "the rows of a ledger entry are not those that it counts": """
         SELECT coalesce(e.entry, s.entry), e.* EXCLUDE entry, s.* EXCLUDE entry
         FROM entries e FULL JOIN seen s ON e.entry = s.entry
@@ -75,7 +78,7 @@ _VIEWS = """
         FROM quality GROUP BY entry_id;
     CREATE TABLE entries (
         entry VARCHAR, received BIGINT, accepted BIGINT, duplicates BIGINT, rejected BIGINT);
-    CREATE TABLE ranges (entry VARCHAR, source VARCHAR, shard VARCHAR, first HUGEINT, past HUGEINT);
+    CREATE TABLE ranges (entry VARCHAR, source VARCHAR, shard VARCHAR, first VARCHAR, past VARCHAR);
 """
 
 
@@ -113,6 +116,25 @@ def totals(lake: Path) -> Totals:
     with duckdb.connect() as connection:
         _load(connection, lake)
         return Totals(*(_count(connection, table) for table in ("events", "duplicates", "rejected")))
+
+
+def ids(lake: Path, table: str = "events") -> list[str]:
+    """The ids in `events` or `duplicates`, each UUID in one spelling, sorted."""
+    with duckdb.connect() as connection:
+        _load(connection, lake)
+        rows = connection.execute(f"SELECT id FROM {table} ORDER BY id").fetchall()  # noqa: S608  own text
+    return [text for (text,) in rows]
+
+
+def rejects(lake: Path) -> Counter[tuple[str, bytes]]:
+    """How often each reason and raw bytes stand in `rejected`."""
+    if not (files := visible_files(lake, "rejected")):
+        return Counter()
+    is_json = lake_format(lake) == "json"
+    columns = "json->>'reason', from_base64(json->>'raw')" if is_json else "reason, raw"
+    query = f"SELECT {columns} FROM {_JSON_READER if is_json else _PARQUET_READER}"  # noqa: S608  own text
+    with duckdb.connect() as connection:
+        return Counter((str(reason), bytes(raw)) for reason, raw in connection.execute(query, {"files": files}).fetchall())
 
 
 def ledger(lake: Path) -> list[dict[str, Any]]:
@@ -159,7 +181,7 @@ def _load_entries(connection: duckdb.DuckDBPyConnection, entries: Sequence[Mappi
     batches = [entry for entry in entries if sum(entry.get("counts", [0]))]
     counts = [[entry["entry_id"], *entry["counts"]] for entry in batches]
     ranges = [
-        [entry["entry_id"], moved["source"], moved["shard"], int(moved.get("start", 0)), int(moved["end"])]
+        [entry["entry_id"], moved["source"], moved["shard"], _padded(moved.get("start", "0")), _padded(moved["end"])]
         for entry in batches
         for moved in entry["ranges"]
     ]
@@ -170,9 +192,15 @@ def _load_entries(connection: duckdb.DuckDBPyConnection, entries: Sequence[Mappi
             connection.execute(f"INSERT INTO {table} SELECT {marks}", columns)
 
 
+def _padded(sequence: str) -> str:
+    """As text of one length, which sorts as integers do; some have 56 digits, more than any integer of DuckDB."""
+    return sequence.rjust(60, "0")
+
+
 def _chain(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The ledger by itself: numbers without gaps, conserved counts, ranges that follow one another."""
-    ends: dict[tuple[str, str], str] = {}
+    ends: dict[_Shard, str | None] = {}
+    islands: dict[_Shard, list[tuple[int, int]]] = {}
     for expected, entry in enumerate(entries, 1):
         number = entry["number"]
         if number != expected:
@@ -185,10 +213,26 @@ def _chain(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if by_range and by_range != [received, *parts]:
             yield f"ledger entry {number} counts {[received, *parts]}, its ranges {by_range}"
         for moved in ranges:
-            start, shard = moved.get("start"), (moved["source"], moved["shard"])
-            if start != ends.get(shard):
-                yield f"ledger entry {number}: {shard} goes on at {start}, not at {ends.get(shard)}"
-            ends[shard] = moved["end"]
+            yield from _joins(ends, islands, moved, f"ledger entry {number}")
+
+
+def _joins(
+    ends: dict[_Shard, str | None], islands: dict[_Shard, list[tuple[int, int]]], moved: Mapping[str, Any], name: str
+) -> Iterator[str]:
+    """A range goes on where the one before ended; an island, committed out of order, shares no record with any."""
+    start, shard = moved.get("start"), (moved["source"], moved["shard"])
+    if not moved.get("is_island"):
+        if start != ends.get(shard):
+            yield f"{name}: {shard} goes on at {start}, not at {ends.get(shard)}"
+        ends[shard] = moved["end"]
+        return
+    first, past = int(start), int(moved["end"])
+    known = islands.setdefault(shard, [])
+    at = bisect(known, (first, past))
+    is_apart = (at == 0 or known[at - 1][1] <= first) and (at == len(known) or past <= known[at][0])
+    if first >= past or first < int(ends.get(shard) or 0) or not is_apart:
+        yield f"{name}: records {first} to {past} of {shard} were committed before"
+    known.insert(at, (first, past))
 
 
 def _against(connection: duckdb.DuckDBPyConnection, truth: Mapping[str, Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,11 @@ from headgate.testing.processes import Child, wait_until
 EARLY_SHARE = 0.25  # of the kills come right after the start: imports, recovery, opening of the claim store
 EARLY_SECONDS = 0.8  # a start takes about as long
 LATE_SECONDS = 0.3  # about one batch: a kill after the awaited commit falls anywhere in the next ones
+LAST_SECONDS = 600.0  # of patience with the last process
 SPREAD = 0.9  # of the records lie before the last kill, so that it still finds the run at work
+
+#: Reads a file of a lake by its path in it; None where there is none.
+Read = Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,24 +40,28 @@ class Killed:
 
 def run_with_kills(
     command: Sequence[str | Path],
-    lake: Path,
+    lake: Path | Read,
     logs: Path,
     *,
     kills: int,
     records: int,
     batch_events: tuple[int, int],
     rng: random.Random,
+    env: Mapping[str, str] | None = None,
+    ending: Callable[[], Sequence[str]] = tuple,
 ) -> Killed:
     """Run a command, kill it so many times spread over its records, then let it end.
 
     Args:
         command: `run SOURCE LAKE ...` without batch sizes.
-        lake: its lake, whose ledger tells the progress.
+        lake: its lake, whose ledger tells the progress: the folder, or what reads a lake that lies elsewhere.
         logs: a folder for output.
         kills: how many.
         records: how many the source holds.
         batch_events: bounds of the batch size that each process is given.
         rng: of moments and sizes.
+        env: added to the environment of each process.
+        ending: called before the last process; gives flags for it (`--once`).
 
     Raises:
         TimeoutError: the run made no progress or did not end.
@@ -63,7 +71,7 @@ def run_with_kills(
     while done < kills and progress.received() < records and starts < 2 * kills + 10:
         target = int(records * SPREAD * (done + rng.random()) / kills)
         starts += 1
-        with Child([*command, *batch_flags(rng, batch_events)], logs) as child:
+        with Child([*command, *batch_flags(rng, batch_events)], logs, env=env) as child:
             if rng.random() < EARLY_SHARE:
                 _pass(rng.uniform(0, EARLY_SECONDS), child)
             else:
@@ -71,12 +79,12 @@ def run_with_kills(
                 goal = max(target, before + 1)
                 wait_until(
                     lambda child=child, goal=goal: progress.received() >= goal or not child.is_running,  # type: ignore[misc]
-                    f"record {goal} of {lake}",
+                    f"record {goal} of {command}",
                 )
                 _pass(rng.uniform(0, LATE_SECONDS), child)
             done += child.kill() == -9
-    with Child([*command, *batch_flags(rng, batch_events)], logs) as child:
-        code = child.wait(600)
+    with Child([*command, *batch_flags(rng, batch_events), *ending()], logs, env=env) as child:
+        code = child.wait(LAST_SECONDS)
     return Killed(kills=done, starts=starts + 1, exit_code=code, errors=child.errors())
 
 
@@ -96,21 +104,30 @@ def batch_flags(rng: random.Random, batch_events: tuple[int, int]) -> list[str]:
 class Progress:
     """How many records the ledger counts; reads each entry once."""
 
-    def __init__(self, lake: Path) -> None:
+    def __init__(self, lake: Path | Read) -> None:
         """Nothing is read yet; the lake need not exist."""
-        self._ledger = lake / "_headgate" / "ledger"
+        self._read = _reader(lake) if isinstance(lake, Path) else lake
         self._number = 0
         self._received = 0
 
     def received(self) -> int:
         """Records in all entries so far."""
         while True:
-            try:
-                entry = json.loads((self._ledger / f"{self._number + 1:020d}.json").read_bytes())
-            except FileNotFoundError:
+            content = self._read(f"_headgate/ledger/{self._number + 1:020d}.json")
+            if content is None:
                 return self._received
             self._number += 1
-            self._received += entry.get("counts", [0])[0]
+            self._received += json.loads(content).get("counts", [0])[0]
+
+
+def _reader(folder: Path) -> Read:
+    def read(path: str) -> bytes | None:
+        try:
+            return (folder / path).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    return read
 
 
 def _pass(seconds: float, child: Child) -> None:

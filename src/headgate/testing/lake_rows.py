@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import duckdb
 import msgspec
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from headgate.core.schema import DUPLICATES, EVENTS, QUALITY, REJECTED
 from headgate.lake.read import relation
+from headgate.lake.storage import Storage
 from headgate.records import Counts, Shard, ShardRange, Verdicts
 
 SHARD = Shard("source", "shard-0")
@@ -120,24 +120,24 @@ def quality_rows(event_types: Sequence[str]) -> pa.Table:
     return _table(QUALITY, rows)
 
 
-def read_table(lake_path: Path, table: str) -> pa.Table:
+def read_table(storage: Storage, table: str) -> pa.Table:
     """A whole table of a lake, read by DuckDB."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return relation(connection, str(lake_path), table).to_arrow_table()
+        return relation(connection, storage, table).to_arrow_table()
 
 
-def read_rows(lake_path: Path, table: str, columns: str) -> list[tuple[object, ...]]:
+def read_rows(storage: Storage, table: str, columns: str) -> list[tuple[object, ...]]:
     """Some columns of a table, ordered by what names its rows."""
     order = {"events": "event_uuid", "duplicates": "event_uuid", "rejected": "raw", "quality": "entry_id"}
     with duckdb.connect() as connection:
-        rows = relation(connection, str(lake_path), table).order(order[table])
+        rows = relation(connection, storage, table).order(order[table])
         return rows.project(columns).fetchall()
 
 
-def read_ids(lake_path: Path) -> list[str]:
+def read_ids(storage: Storage) -> list[str]:
     """Ids in `events`, sorted."""
-    return sorted(read_table(lake_path, "events")["event_uuid"].to_pylist())
+    return sorted(read_table(storage, "events")["event_uuid"].to_pylist())
 
 
 def payload(event_id: str, event_type: str) -> str:

@@ -16,7 +16,8 @@ from headgate.core.schema import TABLES
 from headgate.errors import CommitConflict, CommitUnknown, ConfigError, TransientError
 from headgate.lake.lake import LakeOptions, TableLake, open_lake
 from headgate.lake.layout import Format
-from headgate.lake.storage import LocalStorage
+from headgate.lake.local import LocalStorage
+from headgate.lake.storage import Storage
 from headgate.records import Counts, Shard
 from headgate.testing.lake_rows import (
     NOW_US,
@@ -35,19 +36,19 @@ Open = Callable[..., TableLake]
 
 
 class LakeSuite:
-    """One test a promise. `lake_path` is a fresh folder for each test."""
+    """One test a promise. `files` is where the lake lies: a fresh folder for each test, or what a subclass says."""
 
     table_format: Format
 
     @pytest.fixture
-    def lake_path(self, tmp_path: Path) -> Path:
-        """Where the lake lies."""
-        return tmp_path / "lake"
+    def files(self, tmp_path: Path) -> Storage:
+        """The lake's storage as another reader has it, which does not fail."""
+        return LocalStorage(tmp_path / "lake")
 
     @pytest.fixture
-    def storage(self, lake_path: Path) -> ScriptedStorage:
+    def storage(self, files: Storage) -> ScriptedStorage:
         """The lake's storage, which fails on script."""
-        return ScriptedStorage(LocalStorage(lake_path))
+        return ScriptedStorage(files)
 
     @pytest.fixture
     def open_handle(self, storage: ScriptedStorage) -> Iterator[Open]:
@@ -71,58 +72,58 @@ class LakeSuite:
         for lake in opened:
             lake.close()
 
-    def test_published_rows_are_read_back_as_they_were(self, open_handle: Open, lake_path: Path) -> None:
+    def test_published_rows_are_read_back_as_they_were(self, open_handle: Open, files: Storage) -> None:
         lake = open_handle()
         verdicts = batch(None, "10", ["a", "b"])
         lake.commit(lake.stage(verdicts))
         lake.publish()
-        assert read_rows(lake_path, "events", "event_uuid, event_name, event_type, created_at, sequence") == [
+        assert read_rows(files, "events", "event_uuid, event_name, event_type, created_at, sequence") == [
             ("a", "payment:order", "payment", 1_795_000_000.5, "0"),
             ("b", "payment:order", "payment", 1_795_000_000.5, "1"),
         ]
-        assert read_rows(lake_path, "rejected", "raw, reason") == [(b"\xff{", "malformed_json")]
-        assert read_rows(lake_path, "duplicates", "event_uuid, original_sequence, conflict") == [("copy-a", "7", True)]
-        assert read_rows(lake_path, "quality", "entry_id, event_type, accepted") == [("h0-1", "payment", 3)]
+        assert read_rows(files, "rejected", "raw, reason") == [(b"\xff{", "malformed_json")]
+        assert read_rows(files, "duplicates", "event_uuid, original_sequence, conflict") == [("copy-a", "7", True)]
+        assert read_rows(files, "quality", "entry_id, event_type, accepted") == [("h0-1", "payment", 3)]
 
-    def test_every_column_has_its_type(self, open_handle: Open, lake_path: Path) -> None:
+    def test_every_column_has_its_type(self, open_handle: Open, files: Storage) -> None:
         lake = open_handle()
         lake.commit(lake.stage(batch(None, "10", ["a"])))
         lake.publish()
         for table, schema in TABLES.items():
-            read = read_table(lake_path, table)
+            read = read_table(files, table)
             assert read.column_names == schema.names
             assert [_plain(field.type) for field in read.schema] == [_plain(field.type) for field in schema]
 
-    def test_nothing_is_visible_before_publication(self, open_handle: Open, lake_path: Path) -> None:
+    def test_nothing_is_visible_before_publication(self, open_handle: Open, files: Storage) -> None:
         lake = open_handle()
         staged = lake.stage(batch(None, "10", ["a"]))
-        assert read_ids(lake_path) == []
+        assert read_ids(files) == []
         lake.commit(staged)
-        assert read_ids(lake_path) == []
+        assert read_ids(files) == []
 
-    def test_commit_called_twice_is_one_entry(self, open_handle: Open, lake_path: Path) -> None:
+    def test_commit_called_twice_is_one_entry(self, open_handle: Open, files: Storage) -> None:
         lake = open_handle()
         staged = lake.stage(batch(None, "10", ["a"]))
         assert lake.commit(staged) == lake.commit(staged)
         lake.publish()
-        assert read_ids(lake_path) == ["a"]
+        assert read_ids(files) == ["a"]
 
-    def test_publish_called_twice_shows_the_same_rows(self, open_handle: Open, lake_path: Path) -> None:
+    def test_publish_called_twice_shows_the_same_rows(self, open_handle: Open, files: Storage) -> None:
         lake = open_handle()
         lake.commit(lake.stage(batch(None, "10", ["a"])))
         assert lake.publish() == lake.publish() == 1
         assert open_handle().publish() == 1
-        assert read_ids(lake_path) == ["a"]
+        assert read_ids(files) == ["a"]
 
     def test_publication_does_not_depend_on_the_hint(
-        self, open_handle: Open, storage: ScriptedStorage, lake_path: Path
+        self, open_handle: Open, storage: ScriptedStorage, files: Storage
     ) -> None:
         lake = open_handle()
         lake.commit(lake.stage(batch(None, "10", ["a"])))
         lake.publish()
         storage.delete("_headgate/published.json")
         assert open_handle().publish() == 1
-        assert read_ids(lake_path) == ["a"]
+        assert read_ids(files) == ["a"]
 
     def test_a_resumed_handle_knows_positions_and_counts(self, open_handle: Open) -> None:
         lake = open_handle()
@@ -134,7 +135,7 @@ class LakeSuite:
         assert state.shards[SHARD].meta == {"head": 1}
 
     def test_a_fenced_writer_gets_a_conflict_and_leaves_no_row(
-        self, open_handle: Open, storage: ScriptedStorage, lake_path: Path
+        self, open_handle: Open, storage: ScriptedStorage, files: Storage
     ) -> None:
         first, second = open_handle(), open_handle()
         lost = second.stage(batch(None, "10", ["lost"]))
@@ -143,19 +144,19 @@ class LakeSuite:
             second.commit(lost)
         second.discard(lost)
         second.publish()
-        assert read_ids(lake_path) == ["a"]
+        assert read_ids(files) == ["a"]
         assert not any(storage.exists(file.path) for file in lost.files)
 
-    def test_a_writer_that_lost_only_the_number_takes_the_next(self, open_handle: Open, lake_path: Path) -> None:
+    def test_a_writer_that_lost_only_the_number_takes_the_next(self, open_handle: Open, files: Storage) -> None:
         first, second = open_handle(), open_handle()
         first.refresh(), second.refresh()
         waiting = second.stage(batch(None, "5", ["b"], shard=OTHER_SHARD))
         first.commit(first.stage(batch(None, "10", ["a"])))
         assert second.commit(waiting).number == 2
         second.publish()
-        assert read_ids(lake_path) == ["a", "b"]
+        assert read_ids(files) == ["a", "b"]
 
-    def test_writers_at_once_number_their_entries_without_gap(self, open_handle: Open, lake_path: Path) -> None:
+    def test_writers_at_once_number_their_entries_without_gap(self, open_handle: Open, files: Storage) -> None:
         def write(k: int) -> list[int]:
             lake, shard = open_lakes[k], Shard("source", f"shard-{k}")
             numbers = []
@@ -171,25 +172,25 @@ class LakeSuite:
             numbers = [n for written in pool.map(write, range(3)) for n in written]
         assert sorted(numbers) == list(range(1, 16))
         open_handle().publish()
-        assert read_ids(lake_path) == sorted(f"{k}-{i}" for k in range(3) for i in range(5))
+        assert read_ids(files) == sorted(f"{k}-{i}" for k in range(3) for i in range(5))
 
-    def test_publishers_at_once_show_each_row_once(self, open_handle: Open, lake_path: Path) -> None:
+    def test_publishers_at_once_show_each_row_once(self, open_handle: Open, files: Storage) -> None:
         lake = open_handle()
         for i in range(10):
             lake.commit(lake.stage(batch(None if i == 0 else str(i), str(i + 1), [f"e{i}"])))
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(lambda handle: handle.publish(), [open_handle() for _ in range(4)])) == [10] * 4
-        assert read_ids(lake_path) == [f"e{i}" for i in range(10)]
+        assert read_ids(files) == [f"e{i}" for i in range(10)]
 
     def test_a_lost_answer_to_the_commit_is_found_again(
-        self, open_handle: Open, storage: ScriptedStorage, lake_path: Path
+        self, open_handle: Open, storage: ScriptedStorage, files: Storage
     ) -> None:
         lake = open_handle()
         staged = lake.stage(batch(None, "10", ["a"]))
         storage.fail("put_if_absent", "_headgate/ledger/", "after")
         assert lake.commit(staged).number == 1
         lake.publish()
-        assert (read_ids(lake_path), lake.refresh().number) == (["a"], 1)
+        assert (read_ids(files), lake.refresh().number) == (["a"], 1)
 
     def test_a_commit_that_was_not_written_can_be_tried_again(
         self, open_handle: Open, storage: ScriptedStorage
@@ -213,7 +214,7 @@ class LakeSuite:
     @pytest.mark.parametrize("table", list(TABLES))
     @pytest.mark.parametrize("fault", ["killed", "before", "after"])
     def test_whoever_finds_an_unpublished_entry_publishes_it(
-        self, open_handle: Open, storage: ScriptedStorage, lake_path: Path, table: str, fault: Fault
+        self, open_handle: Open, storage: ScriptedStorage, files: Storage, table: str, fault: Fault
     ) -> None:
         lake = open_handle()
         lake.commit(lake.stage(batch(None, "10", ["a", "b"])))
@@ -224,11 +225,11 @@ class LakeSuite:
             lake.publish()
         assert open_handle().publish() == 2
         assert lake.publish() == 2
-        assert read_ids(lake_path) == ["a", "b", "c"]
-        assert [read_table(lake_path, name).num_rows for name in TABLES] == [3, 2, 2, 2]
+        assert read_ids(files) == ["a", "b", "c"]
+        assert [read_table(files, name).num_rows for name in TABLES] == [3, 2, 2, 2]
 
     def test_a_failing_stage_leaves_nothing_and_can_be_repeated(
-        self, open_handle: Open, storage: ScriptedStorage, lake_path: Path
+        self, open_handle: Open, storage: ScriptedStorage, files: Storage
     ) -> None:
         lake = open_handle()
         verdicts = batch(None, "10", ["a"])
@@ -238,15 +239,15 @@ class LakeSuite:
         assert [path for path in storage.list("") if "h0-1" in path] == []
         lake.commit(lake.stage(verdicts))
         lake.publish()
-        assert read_ids(lake_path) == ["a"]
+        assert read_ids(files) == ["a"]
 
-    def test_odd_event_types_are_read_back_exactly(self, open_handle: Open, lake_path: Path) -> None:
+    def test_odd_event_types_are_read_back_exactly(self, open_handle: Open, files: Storage) -> None:
         lake = open_handle()
         for i, event_type in enumerate(ODD_TYPES):
             start = None if i == 0 else str(i)
             lake.commit(lake.stage(batch(start, str(i + 1), [f"{i:02d}"], event_type=event_type)))
         lake.publish()
-        assert read_rows(lake_path, "events", "event_type") == [(t,) for t in ODD_TYPES]
+        assert read_rows(files, "events", "event_type") == [(t,) for t in ODD_TYPES]
 
     def test_types_above_the_limit_are_a_conflict(self, open_handle: Open) -> None:
         first, second = open_handle(max_event_types=1), open_handle(max_event_types=1)

@@ -99,7 +99,7 @@ def entries(storage: Storage) -> list[Entry]:
 def rows(world: World, table: str) -> list[Row]:
     """The published rows of a table, whatever the format."""
     if world.table_format == "delta":
-        return [dict(row) for row in dataset(world.storage.root, table).to_table().to_pylist()]
+        return [dict(row) for row in dataset(world.storage, table).to_table().to_pylist()]
     found: list[Row] = []
     for path in sorted(world.storage.list(f"{table}/")):
         content = world.storage.get(path) or b""

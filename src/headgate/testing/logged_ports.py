@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -170,12 +170,18 @@ class LoggedLake:
         about = " ".join(f"{r.shard.name}:{r.start or 0}-{r.end}" for r in staged.verdicts.ranges)
         return self._log.do("lake.commit", lambda: self._inner.commit(staged), about, CommitUnknown)
 
-    def note(self, *, generation: str | None = None, abandoned: Mapping[Shard, str | None] | None = None) -> int:
+    def note(
+        self,
+        *,
+        generation: str | None = None,
+        abandoned: Mapping[Shard, str | None] | None = None,
+        new_types: Sequence[str] = (),
+    ) -> int:
         """See Lake."""
-        about = "generation" if generation else " ".join(s.name for s in abandoned or ())
+        about = "generation" if generation else " ".join([*(s.name for s in abandoned or ()), *new_types])
         return self._log.do(
             "lake.note",
-            lambda: self._inner.note(generation=generation, abandoned=abandoned),
+            lambda: self._inner.note(generation=generation, abandoned=abandoned, new_types=new_types),
             about,
             CommitUnknown,
         )

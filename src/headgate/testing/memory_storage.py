@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
+from pyarrow.fs import FileSystem
+
 from headgate.lake.storage import TEMPORARY, Bytes
 
 
@@ -21,6 +23,24 @@ class MemoryStorage:
         """Begin empty."""
         self.files: dict[str, bytes] = {}
         self._lock = threading.Lock()
+
+    @property
+    def is_remote(self) -> bool:
+        """It is not."""
+        return False
+
+    @property
+    def delta_options(self) -> dict[str, str] | None:
+        """None: delta-rs cannot look into a dictionary."""
+        return None
+
+    def arrow_files(self) -> FileSystem:
+        """Nothing of pyarrow reads a dictionary.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("read MemoryStorage.files")
 
     def put(self, path: str, content: Bytes, *, is_folder_synced: bool = True) -> None:
         """See Storage."""
@@ -44,6 +64,15 @@ class MemoryStorage:
         with self._lock:
             found = [p for p in self.files if p.startswith(prefix) and not p.startswith(f"{TEMPORARY}/")]
         return iter(found)
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """See Storage."""
+        return ((path, len(self.files[path])) for path in self.list(prefix))
+
+    def tail(self, path: str, num_bytes: int) -> bytes | None:
+        """See Storage."""
+        content = self.files.get(path)
+        return None if content is None else content[max(0, len(content) - num_bytes) :]
 
     def exists(self, path: str) -> bool:
         """See Storage."""

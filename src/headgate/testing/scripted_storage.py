@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeVar
+
+from pyarrow.fs import FileSystem
 
 from headgate.errors import TransientError
 from headgate.lake.storage import Bytes, Storage
@@ -28,6 +31,7 @@ class ScriptedStorage:
         """Wrap a storage; without script nothing fails."""
         self._inner = inner
         self._script: list[tuple[str, str, Fault]] = []
+        self._lock = threading.Lock()
         self.calls: list[tuple[str, str]] = []
 
     def fail(self, method: str, path: str, fault: Fault) -> None:
@@ -38,6 +42,20 @@ class ScriptedStorage:
     def root(self) -> str:
         """The wrapped storage's root."""
         return self._inner.root
+
+    @property
+    def is_remote(self) -> bool:
+        """The wrapped storage's."""
+        return self._inner.is_remote
+
+    @property
+    def delta_options(self) -> dict[str, str] | None:
+        """The wrapped storage's."""
+        return self._inner.delta_options
+
+    def arrow_files(self) -> FileSystem:
+        """The wrapped storage's; reading it does not fail on script."""
+        return self._inner.arrow_files()
 
     def put(self, path: str, content: Bytes, *, is_folder_synced: bool = True) -> None:
         """See Storage."""
@@ -54,6 +72,14 @@ class ScriptedStorage:
     def list(self, prefix: str) -> Iterator[str]:
         """See Storage."""
         return self._do("list", prefix, lambda: self._inner.list(prefix))
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """See Storage."""
+        return self._do("sizes", prefix, lambda: self._inner.sizes(prefix))
+
+    def tail(self, path: str, num_bytes: int) -> bytes | None:
+        """See Storage."""
+        return self._do("tail", path, lambda: self._inner.tail(path, num_bytes))
 
     def exists(self, path: str) -> bool:
         """See Storage."""
@@ -94,8 +120,9 @@ class ScriptedStorage:
         return answer
 
     def _next_fault(self, method: str, path: str) -> Fault | None:
-        for i, (scripted, part, fault) in enumerate(self._script):
-            if scripted == method and part in path:
-                del self._script[i]
-                return fault
+        with self._lock:
+            for i, (scripted, part, fault) in enumerate(self._script):
+                if scripted == method and part in path:
+                    del self._script[i]
+                    return fault
         return None

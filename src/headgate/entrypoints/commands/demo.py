@@ -21,7 +21,7 @@ from headgate.jobs.existing import ExistingLake, find_lake
 from headgate.jobs.proof import Proof
 from headgate.jobs.query import answer
 from headgate.testing.generator import EventSpec, Truth, generate
-from headgate.wiring import Job
+from headgate.wiring.job import Job
 
 MARKER = ".headgate-demo"  # lies in folders that the demo made
 EVENTS_FILE, LAKE_FOLDER = "events.jsonl", "lake"

@@ -1,10 +1,11 @@
-"""`headgate generate`: realistic events into a file or standard output, and the truth about them."""
+"""`headgate generate`: realistic events into a file, standard output or a stream, and the truth about them."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import math
+import random
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import IO, Any, Protocol
 import click
 import zstandard
 
+from headgate.clock import SystemClock
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json, progress, seconds, size
 from headgate.errors import ConfigError, PermanentError
@@ -39,11 +41,13 @@ Examples:
   headgate generate --events 1000000 --out events.jsonl --truth truth.json
   headgate generate --events 50000 --out events.jsonl.zst --rate 5000 --duplicates 0.2
   headgate generate --events 100 --out - | head -3
+  headgate generate --events 1000000 --out kinesis://events --rate 278
 """
 )
 @click.option("--events", type=click.IntRange(0), required=True, help="Lines in all, copies and rubbish included.")
-@click.option("--out", required=True, help="File (.gz and .zst are compressed), or - for standard output.")
-@click.option("--rate", type=float, help="Events per second of event time.  [default: 1,000,000 an hour]")
+@click.option("--out", required=True, help="File (.gz, .zst), kinesis://STREAM or ARN, or - (stdout).")
+@click.option("--rate", type=float, help="Events per second: of event time; into a stream also of real time.")
+@click.option("--events-per-record", type=click.IntRange(1), default=1, show_default=True, help="Of a stream: arrays.")
 @click.option("--types", type=click.IntRange(1), default=100, show_default=True, help="Number of event types.")
 @click.option("--duplicates", type=SHARE, default=0.05, show_default=True, help="Share of repeated events.")
 @click.option("--invalid", type=SHARE, default=0.01, show_default=True, help="Share of lines that are rejected.")
@@ -52,25 +56,33 @@ Examples:
 @click.option("--start", help="ISO 8601 time of the first event.  [default: so that the last one is now]")
 @click.option("--truth", "truth_path", type=click.Path(path_type=Path), help="Write the expected counts, as JSON.")
 @common_options
-def command(out: str, start: str | None, truth_path: Path | None, as_json: bool, **options: Any) -> None:
+def command(
+    out: str, start: str | None, truth_path: Path | None, events_per_record: int, as_json: bool, **options: Any
+) -> None:
     """Make realistic events, with duplicates and rubbish among them.
 
     The same options with the same --start give the same bytes, and more --events only add to them.
+
+    Into a stream they go at --rate, or as fast as it takes them; region, endpoint and credentials are those of the
+    AWS SDK's own environment variables and files.
     """
-    options["rate"] = DEFAULT_RATE if options["rate"] is None else options["rate"]
-    spec = EventSpec(**options, start_ms=_start_ms(start, options["events"], options["rate"]))
-    target, truth_target = _file(out), _file(str(truth_path)) if truth_path else None
-    truth, began = Truth(), time.perf_counter()
-    with _opened(target) as file, progress("generate", spec.events, is_shown=target is not None) as bar:
-        for block in generate(spec, truth):
-            file.write(block)
-            bar.advance(block.count(b"\n"))
-    result = {"out": out, "spec": asdict(spec), **truth.to_dict()}
+    stream, pace = _stream(out), options["rate"]
+    options["rate"] = DEFAULT_RATE if pace is None else pace
+    lasting = 0 if stream and pace else options["events"]  # at a steady rate the first one is created now
+    spec = EventSpec(**options, start_ms=_start_ms(start, lasting, options["rate"]))
+    target, truth_target = _file(out) if stream is None else None, _file(str(truth_path)) if truth_path else None
+    truth, began, sent = Truth(), time.perf_counter(), {}
+    if stream is not None:
+        sent = _put(stream, spec, truth, pace, events_per_record)
+    else:
+        _write(target, spec, truth)
+    result = {"out": out, "spec": asdict(spec), **truth.to_dict(), **sent}
     if truth_target:
         with _opened(truth_target) as file:
             file.write(json.dumps(result, indent=2).encode() + b"\n")
+    is_aside = target is None and stream is None  # standard output has the events
     if as_json:
-        print_json(result, err=target is None)
+        print_json(result, err=is_aside)
         return
     taken = time.perf_counter() - began
     click.echo(
@@ -78,8 +90,51 @@ def command(out: str, start: str | None, truth_path: Path | None, as_json: bool,
         f"{number(truth.accepted)} events of {len(truth.accepted_by_type)} types, "
         f"{number(truth.duplicates)} duplicates ({number(truth.conflicts)} with other bytes), "
         f"{number(truth.rejected)} to be rejected",
-        err=target is None,
+        err=is_aside,
     )
+
+
+def _write(target: Path | None, spec: EventSpec, truth: Truth) -> None:
+    with _opened(target) as file, progress("generate", spec.events, is_shown=target is not None) as bar:
+        for block in generate(spec, truth):
+            file.write(block)
+            bar.advance(block.count(b"\n"))
+
+
+def _put(stream: str, spec: EventSpec, truth: Truth, pace: float | None, events_per_record: int) -> dict[str, float]:
+    """Into a stream. Returns what it took."""
+    try:
+        from headgate.entrypoints.kinesis_sink import StreamWriter
+        from headgate.source.kinesis.client import kinesis_client
+    except ImportError as error:
+        raise ConfigError(
+            f"kinesis://{stream} needs the package {error.name}; install it with `pip install 'headgate[aws]'`"
+        ) from error
+    with progress("generate", spec.events) as bar:
+        writer = StreamWriter(
+            kinesis_client(),
+            stream,
+            clock=SystemClock(),
+            jitter=random.random,
+            progress=bar,
+            rate=pace,
+            events_per_record=events_per_record,
+        )
+        for block in generate(spec, truth):
+            writer.write(block)
+    return {"records": writer.sent.records, "sent_again": writer.sent.again, "lag_seconds": writer.lag_seconds}
+
+
+def _stream(out: str) -> str | None:
+    """Name or ARN of the stream that is meant; None where it is none."""
+    if out.startswith("arn:"):
+        return out
+    if not out.startswith("kinesis://"):
+        return None
+    stream = out.removeprefix("kinesis://")
+    if not stream:
+        raise ConfigError(f"{out}: names no stream; write kinesis://STREAM or its ARN")
+    return stream
 
 
 def _start_ms(start: str | None, events: int, rate: float) -> int:
@@ -102,7 +157,7 @@ def _file(out: str) -> Path | None:
         return None
     path = Path(out)
     if "://" in out:
-        raise ConfigError(f"{out}: not supported here; write to a file (.gz, .zst or plain), or - for standard output")
+        raise ConfigError(f"{out}: not supported here; write to a file (.gz, .zst or plain), kinesis://STREAM, or -")
     if path.is_dir():
         raise ConfigError(f"{out}: is a folder; name a file in it (.gz, .zst or plain), or - for standard output")
     if not path.parent.is_dir():

@@ -16,8 +16,8 @@ from headgate.entrypoints.answers import write_csv, write_json, write_parquet, w
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number
 from headgate.errors import ConfigError
-from headgate.jobs.existing import find_lake
 from headgate.jobs.query import answer
+from headgate.wiring.existing import existing_lake
 
 SHOWN_ROWS = 100  # of a table where no --limit is given
 
@@ -61,7 +61,7 @@ def command(
     kind = "json" if as_json else output or "table"
     if kind == "parquet" and out is None and sys.stdout.isatty():
         raise ConfigError("--output parquet is not for terminals: give --out FILE")
-    found = find_lake(lake)
+    found = existing_lake(lake)
     with answer(found, sql, as_of, limit) as reader, _opened(out) as file:
         if kind == "table":
             text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="\n", write_through=True)

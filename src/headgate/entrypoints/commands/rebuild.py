@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,23 +12,17 @@ import click
 
 from headgate.clock import SystemClock
 from headgate.config import environment, resolve
+from headgate.consumer import Lease
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json, print_pairs, progress, seconds
-from headgate.jobs.existing import find_lake
 from headgate.jobs.rebuild import Rebuilt, rebuild
-from headgate.lake.lease import LocalLease
+from headgate.lake.lake import TableLake
+from headgate.lake.layout import ClaimsIdentity
 from headgate.telemetry.log import LogLines
-from headgate.wiring import (
-    CLAIMS_FOLDER,
-    DEFAULT_IDENTITY,
-    STATE_FOLDER,
-    Job,
-    claims_of_existing,
-    claims_of_lake,
-    local_lake,
-    open_claims,
-    open_lake_for_writing,
-)
+from headgate.wiring.claims import EMBEDDED, claims_folder, claims_of_existing, claims_of_lake, open_claims
+from headgate.wiring.existing import existing_lake
+from headgate.wiring.job import Job
+from headgate.wiring.lake import lease_of, open_lake_for_writing
 
 
 @click.command(
@@ -35,10 +30,11 @@ from headgate.wiring import (
 Examples:
   headgate rebuild lake/
   headgate rebuild lake/ --dedup rocksdb:/var/lib/headgate/claims
+  headgate rebuild s3://bucket/lake --dedup dynamodb://claims
 """
 )
 @click.argument("lake")
-@click.option("--dedup", help="Another store from now on: rocksdb:PATH or memory:.  [default: the lake's own]")
+@click.option("--dedup", help="Another store from now on, as for run.  [default: the lake's own]")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="TOML file of the runs.")
 @common_options
 def command(lake: str, dedup: str | None, config_path: Path | None, as_json: bool) -> None:
@@ -70,28 +66,30 @@ def rebuild_job(lake: str, dedup: str | None, config_path: Path | None, *, is_sh
         ConfigError: there is no such lake, or the store's folder holds something else.
         PermanentError: another process works on the lake.
     """
-    found = find_lake(lake)
     config = resolve(config_path, environment(), {"dedup.store": dedup}).config
+    found = existing_lake(lake, config)
     clock = SystemClock()
     opened = open_lake_for_writing(Job(source="", lake=lake), config, clock)
     before = claims_of_existing(opened)
     wanted = before if before is not None and config.dedup.store is None else claims_of_lake(config)
-    folder = None
-    if wanted.kind == "rocksdb":
-        own = local_lake(lake) / STATE_FOLDER / CLAIMS_FOLDER
-        folder = own if wanted.identity == DEFAULT_IDENTITY else Path(wanted.identity)
     logs = LogLines(sys.stderr, level="warning", style="text", now_us=clock.now_us)
     try:
         with progress("rebuild", found.state().counts.accepted or None, is_shown=is_shown) as bar:
             rebuilt = rebuild(
                 opened,
-                LocalLease(local_lake(lake) / STATE_FOLDER, clock.now_us),
+                _lease(opened, [wanted, before], clock),
                 wanted,
-                lambda: open_claims(wanted, opened, logs),
-                folder=folder,
+                lambda: open_claims(wanted, opened, config, logs),
+                folder=claims_folder(wanted, opened),
                 is_other=before is not None and before != wanted,
                 advance=bar.advance,
             )
     finally:
         opened.close()
     return rebuilt, f"{wanted.kind}: {wanted.identity}".removesuffix(": ")
+
+
+def _lease(lake: TableLake, stores: Sequence[ClaimsIdentity | None], clock: SystemClock) -> Lease | None:
+    """Taken where the old or the new store serves one process."""
+    embedded = [store for store in stores if store is not None and store.kind in EMBEDDED]
+    return lease_of(lake, embedded[0], clock) if embedded else None

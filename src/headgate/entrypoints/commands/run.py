@@ -22,7 +22,8 @@ from headgate.memory import keep_memory_bounded
 from headgate.records import Counts
 from headgate.telemetry.facts import BatchCommitted, Noticed, Retried, RunStarted, StageTimed, StoodBy
 from headgate.telemetry.log import LogLines, Tee
-from headgate.wiring import Job, make_consumer
+from headgate.wiring.consumer import make_consumer
+from headgate.wiring.job import Job
 
 
 @dataclass(kw_only=True)
@@ -100,26 +101,33 @@ Examples:
   headgate run 'logs/**/*.jsonl.gz' lake/ --format parquet
   headgate run incoming/ lake/ --follow
   zcat old.gz | headgate run - lake/ --source-name backfill
+  headgate run kinesis://events s3://bucket/lake --dedup redis://cache:6379/0
 """
 )
 @click.argument("source")
 @click.argument("lake")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="TOML file; see headgate init.")
 @click.option("--format", "table_format", type=click.Choice(["delta", "parquet", "json"]), help="Of a new lake.")
-@click.option("--dedup", help="Claim store: rocksdb:PATH or memory:.  [default: RocksDB inside the lake]")
+@click.option(
+    "--dedup",
+    help="Claim store: rocksdb:PATH, redis://host:port/db, dynamodb://table, s3://bucket/prefix or memory:.  "
+    "[default: RocksDB inside the lake]",
+)
 @click.option("--once/--follow", default=None, help="End when drained (default), or wait for more.")
 @click.option("--start", help="earliest, latest or a time; only where the lake has no position.")
 @click.option("--source-name", help="Name in positions.  [default: absolute path]")
 @click.option("--batch-events", type=int, help="Events in a batch.")
 @click.option("--batch-bytes", type=int, help="Bytes of records in a batch.")
 @click.option("--flush-seconds", type=float, help="Commit at least so often.")
+@click.option("--accept-gap", is_flag=True, help="Go on where records of a stream expired unread.")
 @click.option("--no-standby", is_flag=True, help="Exit 1 instead of waiting while another consumer works.")
 @common_options
 def command(source: str, lake: str, as_json: bool, **options: Any) -> None:
     """Admit the events of a source into a lake.
 
-    SOURCE is a file, folder or glob of .json, .jsonl, .ndjson (.gz, .zst), or - for standard input. LAKE is a
-    folder; it is made when it is not there. A run that was interrupted, in whatever way, goes on where it was.
+    SOURCE is a file, folder or glob of .json, .jsonl, .ndjson (.gz, .zst), kinesis://STREAM, or - for standard
+    input. LAKE is a folder or s3://bucket/prefix; it is made when it is not there. A run
+    that was interrupted, in whatever way, goes on where it was.
     """
     resolved = resolve(options["config_path"], environment(), _overrides(options))
     config = resolved.config
@@ -249,5 +257,6 @@ def _overrides(options: Mapping[str, Any]) -> dict[str, object]:
         "batch.max_bytes": options["batch_bytes"],
         "batch.flush_seconds": options["flush_seconds"],
         "standby.enabled": False if options["no_standby"] else None,
+        "source.accept_gap": True if options["accept_gap"] else None,
     }
     return {key: value for key, value in flags.items() if value is not None}

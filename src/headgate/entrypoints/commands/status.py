@@ -11,8 +11,8 @@ import msgspec
 from headgate.entrypoints.answers import safe
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json, print_pairs, print_table, seconds, size
-from headgate.jobs.existing import find_lake
 from headgate.jobs.status import ShardStatus, Status, status
+from headgate.wiring.existing import existing_lake
 
 SHOWN_SHARDS = 20
 
@@ -32,7 +32,7 @@ def command(lake: str, as_json: bool) -> None:
     Works while a run is under way; it writes nothing and takes no lease. Lag is known where a source's files are
     there: bytes not read yet.
     """
-    found = status(find_lake(lake))
+    found = status(existing_lake(lake))
     if as_json:
         print_json(_for_machines(found))
     else:

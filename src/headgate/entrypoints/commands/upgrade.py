@@ -8,9 +8,9 @@ import click
 
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import print_json
-from headgate.jobs.existing import find_lake
 from headgate.lake.layout import LAYOUT
 from headgate.lake.storage import Storage
+from headgate.wiring.existing import existing_lake
 
 #: Step n brings a lake from layout n + 1 to layout n + 2. Layout 1 is the first one.
 STEPS: tuple[Callable[[Storage], None], ...] = ()
@@ -30,7 +30,7 @@ def command(lake: str, as_json: bool) -> None:
 
     A lake of a newer layout is refused by name: it needs a newer Headgate.
     """
-    found = find_lake(lake)
+    found = existing_lake(lake)
     layout = found.about.layout
     for step in STEPS[layout - 1 :]:
         step(found.storage)

@@ -12,11 +12,14 @@ from headgate.config import Config, environment, resolve
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json, print_pairs, progress, seconds
 from headgate.errors import ConfigError
-from headgate.jobs.existing import ExistingLake, find_lake
+from headgate.jobs.existing import ExistingLake
 from headgate.jobs.proof import Proof, many
 from headgate.jobs.verify import VerifySettings, latest_state, verify
 from headgate.ports import LedgerState, Source
-from headgate.wiring import Job, flow_settings, open_source
+from headgate.wiring.existing import existing_lake
+from headgate.wiring.flow import flow_settings
+from headgate.wiring.job import Job
+from headgate.wiring.source import KINESIS, open_source
 
 EXIT_BREACH = 3
 
@@ -84,7 +87,7 @@ def verify_job(
     Raises:
         ConfigError: there is no such lake or source.
     """
-    found = find_lake(lake)
+    found = existing_lake(lake, config)
     opened = _open(source, found, config)
     flow = flow_settings(config)
     settings = VerifySettings(
@@ -92,6 +95,7 @@ def verify_job(
         limits=flow.limits,
         window_us=flow.window_us,
         is_from_start=config.source.start == "earliest",
+        is_forgetful=source.startswith(KINESIS),
         memory_limit=memory,
         folder=temp,
     )

@@ -1,0 +1,31 @@
+"""A lake's path or URI to its storage."""
+
+from __future__ import annotations
+
+from headgate.errors import ConfigError
+from headgate.lake.local import LocalStorage
+from headgate.lake.s3_options import S3Options
+from headgate.lake.storage import Storage
+
+
+def open_storage(lake: str, options: S3Options | None = None) -> Storage:
+    """The storage behind a lake's path or URI. Nothing is read or written yet.
+
+    Args:
+        lake: a folder, `file://...` or `s3://bucket/prefix`.
+        options: of an S3 client; the SDK's own settings where there are none.
+
+    Raises:
+        ConfigError: a kind of storage that this version does not speak, or the package for it is not installed.
+    """
+    if lake.startswith("s3://"):
+        try:
+            from headgate.lake.s3 import S3Storage
+        except ImportError as error:
+            raise ConfigError(
+                f"{lake}: lakes on S3 need the package {error.name}; install it with `pip install 'headgate[aws]'`"
+            ) from error
+        return S3Storage(lake, options or S3Options())
+    if "://" in lake and not lake.startswith("file://"):
+        raise ConfigError(f"{lake}: LAKE is a local folder or s3://bucket/prefix")
+    return LocalStorage(lake.removeprefix("file://"))

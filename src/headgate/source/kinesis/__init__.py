@@ -1,0 +1,1 @@
+"""Kinesis as a source: shards and their lineage, positions, reading ahead, limits."""

@@ -1,0 +1,194 @@
+"""One shard, read from a place on: its iterator, the proof that nothing is missing, its end.
+
+Law: an answer is handed on only where nothing between the last record read and its first one can have expired, or
+where the operator accepted the gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from headgate.core.enrich import sequence_bytes
+from headgate.core.ranges import outside
+from headgate.errors import SourceGapError, TransientError
+from headgate.ports import Clock
+from headgate.source.kinesis.answers import Answer, records_of
+from headgate.source.kinesis.client import MAX_RECORDS, Stream, StreamCalls
+from headgate.source.kinesis.faults import ExpiredError, MissingError, RefusedError
+from headgate.source.kinesis.lineage import ShardInfo
+from headgate.source.kinesis.positions import Place, instant_text
+
+MARGIN_US = 600_000_000  # microseconds; clocks that differ from the service's, and its own tidying
+FAILURES_OF_ITERATOR = 5  # in a row, after which a new one is made
+ROW_BYTES = 80  # bytes of a record's columns beside its data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one answer moved.
+
+    Attributes:
+        table: RECORDS, possibly without rows.
+        place: how far the shard is read after it.
+        behind_ms: how far behind the tip, milliseconds.
+        children: what came from the shard, where it ended.
+        size: bytes that it holds in memory.
+    """
+
+    table: pa.Table
+    place: Place
+    behind_ms: int
+    children: tuple[ShardInfo, ...] = ()
+    size: int = 0
+
+    @property
+    def is_at_tip(self) -> bool:
+        """True where nothing was there to be read."""
+        return not self.table.num_rows and self.behind_ms == 0
+
+
+class ShardReader:
+    """Reads one shard. One thread at a time calls `step`."""
+
+    def __init__(
+        self,
+        calls: StreamCalls,
+        stream: Stream,
+        info: ShardInfo,
+        place: Place,
+        *,
+        clock: Clock,
+        accept_gap: bool,
+        notice: Callable[[str], None],
+    ) -> None:
+        """Begin after a place.
+
+        Args:
+            calls: the stream's API.
+            stream: the stream as it was when reading began.
+            info: the shard.
+            place: how far it was read.
+            clock: wall-clock time.
+            accept_gap: go on where records expired unread, and say so.
+            notice: takes a sentence for the operator.
+        """
+        self.info, self.place = info, place
+        self._calls, self._stream, self._clock = calls, stream, clock
+        self._accept_gap, self._notice = accept_gap, notice
+        self._last = place.last(info)
+        self._is_known = place.position is not None or place.seen_us is not None
+        self._is_trimmed = False
+        self._iterator: str | None = None
+        self._failures = 0
+
+    def step(self) -> Step | None:
+        """The next answer; None where the iterator had expired and the next call makes a new one.
+
+        Raises:
+            SourceGapError: records that were not yet read expired.
+            TransientError: throttled, or no answer; call again.
+            PermanentError: the shard is not there any more.
+        """
+        if self._iterator is None:
+            self._iterator = self._begin()
+        asked_us = self._clock.now_us()
+        try:
+            answer = self._calls.records(self._iterator, MAX_RECORDS)
+        except ExpiredError:
+            self._iterator = None
+            return None
+        except TransientError:
+            self._failures += 1
+            if self._failures % FAILURES_OF_ITERATOR == 0:
+                self._iterator = None  # it may be the iterator that fails
+            raise
+        self._failures = 0
+        answer = answer.after(self._known_rows(answer))
+        self._check_gap(answer, asked_us)
+        return self._move(answer, asked_us)
+
+    def _begin(self) -> str:
+        """An iterator after what was read."""
+        name = self.info.name
+        if self._last is not None:
+            try:
+                return self._calls.after(name, self._last)
+            except (MissingError, RefusedError):
+                self._is_trimmed = True  # the record is gone; the real service begins at the oldest one by itself
+        elif self.place.begin_us is not None:
+            return self._since(self.place.begin_us)
+        return self._calls.oldest(name)
+
+    def _since(self, begin_us: int) -> str:
+        try:
+            return self._calls.since(self.info.name, begin_us)
+        except RefusedError as error:
+            if begin_us < self._clock.now_us() - MARGIN_US:
+                raise
+            # The service takes no time that lies ahead of its own clock.
+            raise TransientError(f"{error}; reading begins at {instant_text(begin_us)}") from error
+
+    def _known_rows(self, answer: Answer) -> int:
+        """How many of the first records were read before, or arrived before reading began."""
+        count = 0
+        for sequence, arrived_us in zip(answer.sequences, answer.arrived_us, strict=True):
+            is_early = self._last is None and self.place.begin_us is not None and arrived_us < self.place.begin_us
+            if not is_early and (self._last is None or sequence > self._last):
+                break
+            count += 1
+        return count
+
+    def _check_gap(self, answer: Answer, asked_us: int) -> None:
+        """Where records may have expired since the last one was read, find that one in the stream."""
+        oldest_us = asked_us - self._stream.retention_us + MARGIN_US
+        is_fresh = self.place.seen_us is not None and self.place.seen_us >= oldest_us
+        if not self._is_known or is_fresh or (not self._is_trimmed and self._is_held()):
+            return
+        seen = instant_text(self.place.seen_us)
+        since = (
+            f"the oldest record there arrived {instant_text(answer.arrived_us[0])}" if answer.data else "it is empty"
+        )
+        said = (
+            f"the stream {self._calls.stream} keeps records for {self._stream.retention_us // 3_600_000_000} hours, "
+            f"and {self.info.name} was read up to {seen}; {since}: what arrived between may have expired unread"
+        )
+        if not self._accept_gap:
+            raise SourceGapError(f"{said}; run again with --accept-gap to go on from what is left")
+        self._notice(f"{said}; the gap is accepted")
+
+    def _is_held(self) -> bool:
+        """True where the stream still holds the last record read: then it holds all that came after."""
+        if self._last is None:
+            return False
+        try:
+            found = self._calls.records(self._calls.at(self.info.name, self._last), 1)
+        except (MissingError, RefusedError):
+            return False
+        return self._last in found.sequences
+
+    def _move(self, answer: Answer, asked_us: int) -> Step:
+        self._iterator, self._is_trimmed, self._is_known = answer.next_iterator, False, True
+        seen_us = answer.arrived_us[-1] if answer.data else asked_us - answer.behind_ms * 1000
+        if answer.data:
+            self._last = answer.sequences[-1]
+        self.place = replace(
+            self.place,
+            position=int(self.info.start) if self._last is None else self._last + 1,
+            seen_us=max(seen_us, self.place.seen_us or 0),
+            is_end=answer.next_iterator is None,
+        )
+        return Step(
+            table=self._outside_islands(records_of(answer)),
+            place=self.place,
+            behind_ms=answer.behind_ms,
+            children=tuple(answer.children),
+            size=sum(map(len, answer.data)) + ROW_BYTES * len(answer.data),
+        )
+
+    def _outside_islands(self, table: pa.Table) -> pa.Table:
+        if not self.place.islands:
+            return table
+        return table.filter(pa.array(outside(self.place.islands, None, sequence_bytes(table["sequence"]))))

@@ -1,0 +1,1 @@
+"""Configuration to adapters: the one place that knows the classes."""

@@ -1,0 +1,82 @@
+"""Configuration to a source."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import sys
+from datetime import datetime
+from typing import Literal
+
+from headgate.clock import SystemClock
+from headgate.config import Config, mask_uri
+from headgate.errors import ConfigError
+from headgate.ports import Source
+from headgate.source.files import FileSource
+from headgate.source.stdin import StdinSource
+from headgate.wiring.flow import limits_of
+from headgate.wiring.job import Job
+
+KINESIS = "kinesis://"
+
+Start = Literal["earliest", "latest"] | datetime
+
+
+def open_source(job: Job, config: Config, clock: SystemClock) -> Source:
+    """Open the source."""
+    name = config.source.name
+    if job.source.startswith(KINESIS):
+        return _open_kinesis(job, config, clock)
+    if job.source == "-":
+        if sys.stdin is None:
+            raise ConfigError("standard input is closed: give SOURCE - something to read")
+        run_id = hashlib.blake2b(os.urandom(16), digest_size=8).hexdigest()
+        return StdinSource(run_id=run_id, arrived_us=clock.now_us(), name=name or "-", limits=limits_of(config))
+    if "://" in job.source:
+        raise ConfigError(
+            f"{mask_uri(job.source)}: SOURCE is a file, folder, glob, kinesis://STREAM or - for standard input"
+        )
+    if os.path.realpath(job.source) == os.path.realpath(job.lake):
+        raise ConfigError(f"{job.lake} is SOURCE and LAKE at once: name another folder for the lake")
+    return FileSource(
+        job.source,
+        clock=clock,
+        name=name,
+        once=job.once is not False,
+        start=_start(config.source.start),
+        limits=limits_of(config),
+        poll_seconds=config.source.poll_seconds,
+    )
+
+
+def _open_kinesis(job: Job, config: Config, clock: SystemClock) -> Source:
+    try:
+        from headgate.source.kinesis.ahead import Pace
+        from headgate.source.kinesis.client import kinesis_client
+        from headgate.source.kinesis.source import KinesisSource
+    except ImportError as error:
+        raise ConfigError(
+            f"{job.source}: Kinesis needs the package {error.name}; install it with `pip install 'headgate[aws]'`"
+        ) from error
+    if not (stream := job.source.removeprefix(KINESIS)):
+        raise ConfigError("kinesis:// names no stream: write kinesis://STREAM, its name or its ARN")
+    pace = Pace(max_ahead_bytes=config.kinesis.max_ahead_bytes)
+    return KinesisSource(
+        stream,
+        client=kinesis_client(
+            region=config.aws.region, endpoint_url=config.aws.endpoint_url, connections=pace.threads + 1
+        ),
+        clock=clock,
+        jitter=random.random,
+        name=config.source.name,
+        start=_start(config.source.start),
+        once=job.once is True,
+        accept_gap=config.source.accept_gap,
+        pace=pace,
+    )
+
+
+def _start(text: str) -> Start:
+    words: dict[str, Start] = {"earliest": "earliest", "latest": "latest"}
+    return words[text] if text in words else datetime.fromisoformat(text)

@@ -77,7 +77,7 @@ def test_generate_by_default_ends_now_and_never_in_the_future(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("args", "word"),
     [
-        (("--events", 5, "--out", "kinesis://stream"), "kinesis://stream: not supported"),
+        (("--events", 5, "--out", "kinesis://"), "names no stream"),
         (("--events", 5, "--out", "s3://bucket/x"), "not supported"),
         (("--events", 5, "--out", "."), "is a folder"),
         (("--events", 5, "--out", "no/such/folder/x.jsonl"), "does not exist"),

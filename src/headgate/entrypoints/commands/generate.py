@@ -19,6 +19,7 @@ import click
 import zstandard
 
 from headgate.clock import SystemClock
+from headgate.config import environment, load
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json, progress, seconds, size
 from headgate.errors import ConfigError, PermanentError
@@ -110,9 +111,10 @@ def _put(stream: str, spec: EventSpec, truth: Truth, pace: float | None, events_
         raise ConfigError(
             f"kinesis://{stream} needs the package {error.name}; install it with `pip install 'headgate[aws]'`"
         ) from error
+    aws = load(None, environment(), {}).aws
     with progress("generate", spec.events) as bar:
         writer = StreamWriter(
-            kinesis_client(),
+            kinesis_client(region=aws.region, endpoint_url=aws.endpoint_url),
             stream,
             clock=SystemClock(),
             jitter=random.random,

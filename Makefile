@@ -9,7 +9,7 @@ EVENTS ?= 1000000
 KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint typecheck check kill bench bench-long docs lock clean
+.PHONY: help setup setup-dev demo test lint typecheck check kill kill-stream test-pairs bench bench-long bench-commit bench-stream docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,12 +50,24 @@ check: lint typecheck test  ## what CI runs
 kill: setup-dev  ## KILLS (100) random SIGKILLs in a run of 300,000 events, for each format
 	$(BIN)/python benchmarks/kill.py --kills $(KILLS)
 
+kill-stream: setup-dev  ## a stream of 4 shards, resharded 20 times, under consumers and functions that are killed
+	$(BIN)/python benchmarks/stream_kill.py
+
+test-pairs: setup-dev  ## every claim store with every format, local and on S3, killed again and again
+	$(BIN)/python benchmarks/pairs.py
+
 bench: setup-dev  ## events/s and CPU time of each stage, EVENTS (1,000,000) events to delta and parquet
 	$(BIN)/python benchmarks/main_job.py --events $(EVENTS)
 	$(BIN)/python benchmarks/claims.py
 
 bench-long: setup-dev  ## 20,000,000 events: rate and peak memory
 	$(BIN)/python benchmarks/main_job.py --events 20000000 --formats delta
+
+bench-commit: setup-dev  ## 50 functions writing 10-second batches into one Delta lake on S3: commits and publications
+	$(BIN)/python benchmarks/commit.py
+
+bench-stream: setup-dev  ## the Kinesis consumer on replayed answers, with each claim store
+	$(BIN)/python benchmarks/stream.py
 
 docs: setup-dev  ## write the pages that are made from the code
 	$(BIN)/python docs/make_pages.py

@@ -111,7 +111,8 @@ def show(seen: list[dict[str, Any]], lake: Path, options: argparse.Namespace) ->
     commits, failures = len(every["latencies"]), [f for one in seen for f in one["failures"]]
     window = max(every["ends"]) - (min(every["ends"] - every["latencies"]))
     quantiles = ", ".join(
-        f"{q}: {np.percentile(every['latencies'], p):.2f} s" for q, p in (("p50", 50), ("p95", 95), ("p99", 99), ("max", 100))
+        f"{q}: {np.percentile(every['latencies'], p):.2f} s"
+        for q, p in (("p50", 50), ("p95", 95), ("p99", 99), ("max", 100))
     )
     shown = [s for s in published(lake) if s > 0]
     print(

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from headgate.clock import SystemClock
 from headgate.config import environment, load
@@ -46,8 +46,15 @@ class Seen:
     requests: int = 0
     appends: int = 0
     conflicts: int = 0
-    publications: int = 0
     failures: list[str] = field(default_factory=list)
+
+
+class Pace(NamedTuple):
+    """From `start` (Unix seconds) for so many seconds: a batch every `period` seconds, or one after the other for 0."""
+
+    start: float
+    seconds: float
+    period: float
 
 
 class MeasuredStorage:
@@ -71,8 +78,6 @@ class MeasuredStorage:
             if name == "put_if_absent" and "/ledger/" in path:
                 seen.appends += 1
                 seen.conflicts += answer is False
-            if name == "put_if_absent" and path.startswith("events/_delta_log/"):
-                seen.publications += answer is True
             return answer
 
         return timed
@@ -114,19 +119,19 @@ def batch(writer: int, number: int, events: int, types: int) -> list[StreamRecor
     for n in range(events):
         at = number * events + n
         name = f"{writer}-{at - (n % 20 == 19)}"
-        text = json.dumps({"event_uuid": name, "event_name": f"type{at % types}:x", "created_at": now, "fill": "x" * 200})
+        event = {"event_uuid": name, "event_name": f"type{at % types}:x", "created_at": now, "fill": "x" * 200}
         shard = f"shardId-{writer:012d}"
-        records.append(StreamRecord(shard, FIRST_SEQUENCE + at, text.encode(), round(now * 1000) * 1000))
+        records.append(StreamRecord(shard, FIRST_SEQUENCE + at, json.dumps(event).encode(), round(now * 1000) * 1000))
     return records
 
 
-def write(writer: int, seen: Seen, opened: Container, start: float, seconds: float, period: float, size: list[int]) -> None:
-    """Batches until the time is up: every `period` seconds, or one after the other where that is 0."""
-    due = start + random.random() * period
+def write(writer: int, seen: Seen, opened: Container, pace: Pace, events: int, types: int) -> None:
+    """Batches until the time is up."""
+    due = pace.start + random.random() * pace.period
     number = 0
-    while due < start + seconds:
+    while due < pace.start + pace.seconds:
         time.sleep(max(0.0, due - time.time()))
-        event = MAPPING.event(batch(writer, number, *size))
+        event = MAPPING.event(batch(writer, number, events, types))
         began = time.time()
         seen.late.append(began - due)
         while True:
@@ -135,11 +140,11 @@ def write(writer: int, seen: Seen, opened: Container, start: float, seconds: flo
                 break
             except HeadgateError as error:
                 seen.failures.append(str(error)[:200])
-        assert answer["received"] + answer["skipped"] == size[0], answer
+        assert answer["received"] + answer["skipped"] == events, answer
         seen.latencies.append(time.time() - began)
         seen.ends.append(time.time())
         number += 1
-        due = due + period if period else time.time()
+        due = due + pace.period if pace.period else time.time()
 
 
 def main() -> None:
@@ -147,13 +152,13 @@ def main() -> None:
     every = [Seen() for _ in range(int(count))]
     opened = [container(seen, delay) for seen in every]
     for seen in every:
-        seen.requests = seen.appends = seen.conflicts = seen.publications = 0
+        seen.requests = seen.appends = seen.conflicts = 0
     if time.time() > start:
         sys.exit(f"opening took {time.time() - start:.0f} s too long")
     threads = [
         threading.Thread(
             target=write,
-            args=(int(first) + i, seen, opened[i], start, seconds, period, [int(events), int(types)]),
+            args=(int(first) + i, seen, opened[i], Pace(start, seconds, period), int(events), int(types)),
         )
         for i, seen in enumerate(every)
     ]

@@ -61,7 +61,7 @@ def killed(pair: Pair, servers: Servers, generated: Generated, options: argparse
     if outcome.kills < options.kills:
         found.append(f"only {outcome.kills} of {options.kills} kills found the run at work: take more events")
     print(
-        f"{str(pair):40} {outcome.kills} kills, {outcome.starts} starts, {time.monotonic() - began:.0f} s: "
+        f"{pair!s:40} {outcome.kills} kills, {outcome.starts} starts, {time.monotonic() - began:.0f} s: "
         f"{totals(folder / 'lake')} {'exact' if not found else 'NOT EXACT'}",
         flush=True,
     )

@@ -22,9 +22,8 @@ import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from main_job import HEADGATE, PEER, measured
-
 from headgate.testing.pairs import Servers, servers_running
+from main_job import HEADGATE, PEER, measured
 from stream_child import write_recording
 
 CHILD = [sys.executable, str(Path(__file__).with_name("stream_child.py"))]
@@ -69,7 +68,7 @@ def make_lines(events: int, folder: Path) -> tuple[list[bytes], dict[str, object
     subprocess.run(
         [*HEADGATE, "generate", *flags, "--out", f"{folder}/events.jsonl"], check=True, stdout=subprocess.DEVNULL
     )
-    return (folder / "events.jsonl").read_bytes().splitlines(), json.loads((folder / "truth.json").read_text())
+    return (folder / "events.jsonl").read_bytes().split(b"\n")[:-1], json.loads((folder / "truth.json").read_text())
 
 
 def record(lines: list[bytes], per_record: int, folder: Path) -> Path:

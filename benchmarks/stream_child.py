@@ -1,9 +1,9 @@
 """One consumer on recorded answers of GetRecords, called by stream.py: `run`, or the reading of the stream alone.
 
-    stream_child.py run RECORDING LAKE [flags of `headgate run`]
-    stream_child.py read RECORDING        KinesisSource alone: a real boto3 client, answers made into columns
-    stream_child.py boto RECORDING        the SDK's own parser on some of the same answers
-    stream_child.py json RECORDING        json.loads and base64 of some of the same answers
+stream_child.py run RECORDING LAKE [flags of `headgate run`]
+stream_child.py read RECORDING        KinesisSource alone: a real boto3 client, answers made into columns
+stream_child.py boto RECORDING        the SDK's own parser on some of the same answers
+stream_child.py json RECORDING        json.loads and base64 of some of the same answers
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """A stream that is resharded under consumers that are killed: `python benchmarks/stream_kill.py [--kills 10] ...`.
 
 Producers put events into a stream of 4 shards on kinesis-local at 2,000 a second, arrays of 20 and single events,
-with copies across shards and rubbish, while shards split and merge. Ways through it, each judged by `headgate verify`
-and by an independent reader against what the producers know:
+with copies across shards and rubbish, while its shards split and merge. Ways through it, each judged by
+`headgate verify` and by an independent reader against what the producers know:
 
     consumer   `headgate run`, RocksDB claims, Delta in a folder; killed, each time with other batch sizes
-    s3         the same with Redis claims and a lake on S3, over a live stream of its own
-    lambda     the records of the first stream through the Lambda handler, Redis claims: any order, repeats, kills
-    firehose   the same through the Firehose transformation: retries, lost answers, repeats, kills
+    lambda     its records through the Lambda handler, Redis claims: any order, repeats, kills
+    firehose   its records through the Firehose transformation: retries, lost answers, repeats, kills
+    s3         as consumer with Redis claims and a lake on S3, over a live stream of its own
 
 Exit code 1 on any deviation. It needs node, and what the tests need.
 """
@@ -22,12 +22,13 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from headgate.testing.delivery_rows import kept
 from headgate.testing.event_source_mapping import StreamRecord
-from headgate.testing.function_world import Trouble, drive_delivery, drive_mapping, kept
+from headgate.testing.function_world import Trouble, drive_delivery, drive_mapping
 from headgate.testing.independent import breaches, ids, rejects, totals
 from headgate.testing.kills import run_with_kills
 from headgate.testing.kinesis_driver import StreamDriver
@@ -42,8 +43,9 @@ from headgate.testing.stream_world import Load, environment, flowing, held
 
 NODE = Path(__file__).parent.parent / "tests" / "node"
 SHARDS = 4
-SINGLE_SHARE = 0.01  # of the events are records of their own, the others are in arrays
-WAYS = ("consumer", "s3", "lambda", "firehose")
+#: Share of the events, events a record, event types: arrays of many types, arrays of one, single events.
+MIX = ((0.89, 20, 100), (0.1, 20, 1), (0.01, 1, 100))
+WAYS = ("consumer", "lambda", "firehose", "s3")
 
 
 @dataclass(kw_only=True)
@@ -53,7 +55,7 @@ class World:
     Attributes:
         options: the command line.
         folder: for everything.
-        kinesis: endpoint.
+        kinesis: endpoint of the first stream.
         servers: S3.
         claims: Redis.
         stream: the first one.
@@ -74,11 +76,16 @@ class World:
 
     def loads(self) -> list[Load]:
         """The producers: all events together at the rate."""
-        rest = 1 - SINGLE_SHARE
-        events, rate, seed = self.options.events, self.options.rate, 2 * self.options.seed
+        options, seed = self.options, len(MIX) * self.options.seed
         return [
-            Load(events=round(events * rest), rate=rate * rest, seed=seed),
-            Load(events=round(events * SINGLE_SHARE), rate=rate * SINGLE_SHARE, seed=seed + 1, events_per_record=1),
+            Load(
+                events=round(options.events * share),
+                rate=options.rate * share,
+                events_per_record=events_per_record,
+                types=types,
+                seed=seed + n,
+            )
+            for n, (share, events_per_record, types) in enumerate(MIX)
         ]
 
     def rng(self, way: str) -> random.Random:
@@ -126,7 +133,10 @@ def consumer(world: World) -> tuple[str, list[str]]:
 def remote(world: World) -> tuple[str, list[str]]:
     """`headgate run` as a process, Redis claims, Delta on S3."""
     uri = world.servers.make_lake_uri()
-    return consumed(world, "s3", uri, ["--dedup", world.redis(1)], RemoteLake(world.servers.moto, uri))
+    # The emulator gets slower with all that it holds, so that each live stream has one of its own.
+    with kinesis_local(NODE, world.folder / "s3" / "kinesis") as url:
+        flags = ["--dedup", world.redis(1)]
+        return consumed(replace(world, kinesis=url), "s3", uri, flags, RemoteLake(world.servers.moto, uri))
 
 
 def consumed(
@@ -138,7 +148,8 @@ def consumed(
     env = {**world.servers.env(folder / "cache"), **environment(world.kinesis)}
     env["HEADGATE__AWS__ENDPOINT_URL"] = world.kinesis
     truth: dict[str, Any] = {}
-    with flowing(stream, world.loads(), folder / "producers", rng, reshards=options.reshards) as (producers, resharding):
+    flow = flowing(stream, world.loads(), folder / "producers", rng, reshards=options.reshards)
+    with flow as (producers, resharding):
 
         def ending() -> list[str]:
             truth.update(producers.wait())
@@ -231,7 +242,7 @@ def few_kills(trouble: Trouble, wanted: int) -> list[str]:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=120_000)
+    parser.add_argument("--events", type=int, default=60_000)
     parser.add_argument("--rate", type=float, default=2_000, help="events a second")
     parser.add_argument("--kills", type=int, default=10, help="of each way")
     parser.add_argument("--reshards", type=int, default=10, help="so many splits and so many merges")

@@ -9,10 +9,11 @@ import pytest
 import zstandard
 
 from headgate.core.reasons import Reason
-from headgate.testing.firehose_driver import Delivered, DeliveryStream
-from headgate.testing.function_world import Answers, kept
-from headgate.testing.independent import ids, rejects, totals
+from headgate.testing.delivery_rows import kept
 from headgate.testing.event_source_mapping import EventSourceMapping
+from headgate.testing.firehose_driver import Delivered, DeliveryStream
+from headgate.testing.function_world import Answers
+from headgate.testing.independent import ids, rejects, totals
 from headgate.testing.kinesis_driver import StreamDriver
 from headgate.testing.kpl_writer import aggregate
 from headgate.testing.lambda_runtime import LambdaFunction
@@ -90,7 +91,7 @@ LINED = b"\n".join([*some("lined"), b"{rubbish", event("behind a line")])
 #: What no file can hold: there a blank line is no record, and what is packed is packed as a whole.
 STREAM_ONLY = [
     b"   ",
-    gzip.compress(b"\n".join(some("cut"))) [:-9],
+    gzip.compress(b"\n".join(some("cut")))[:-9],
     gzip.compress(b"\n".join([event("inflated", text="x" * 2500)] * 9)),
     b"\x1f\x8b rubbish",
     aggregate(some("torn"))[:-1],

@@ -42,9 +42,7 @@ def generated(tmp_path_factory) -> Generated:
 def test_a_pair_admits_every_event_once_however_often_it_is_killed(pair, servers, generated, tmp_path):
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
-    judged = killed_pair(
-        pair, servers, generated, tmp_path, kills=KILLS, batch_events=SIZES, rng=random.Random(seed)
-    )
+    judged = killed_pair(pair, servers, generated, tmp_path, kills=KILLS, batch_events=SIZES, rng=random.Random(seed))
     assert judged.outcome.exit_code == 0, judged.outcome.errors
     assert judged.breaches == []
     assert judged.outcome.kills >= 1  # a fast machine may come to the end before the last one

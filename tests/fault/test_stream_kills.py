@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
+from headgate.testing.delivery_rows import kept
 from headgate.testing.event_source_mapping import StreamRecord
-from headgate.testing.function_world import drive_delivery, drive_mapping, kept
+from headgate.testing.function_world import drive_delivery, drive_mapping
 from headgate.testing.independent import breaches, ids, rejects
 from headgate.testing.kills import run_with_kills
 from headgate.testing.kinesis_driver import StreamDriver
@@ -20,11 +21,13 @@ from headgate.testing.server_valkey import valkey
 from headgate.testing.stream_world import Load, environment, flowing, held
 
 LOADS = [
-    Load(events=5_600, rate=1_400, seed=1, types=8, duplicates=0.1, invalid=0.02),
-    Load(events=400, rate=100, seed=2, types=8, duplicates=0.1, invalid=0.02, events_per_record=1),
+    Load(events=3_000, rate=1_000, seed=1, types=8, duplicates=0.1, invalid=0.02),
+    Load(events=900, rate=300, seed=2, types=1, duplicates=0.1, invalid=0.02),
+    Load(events=300, rate=100, seed=3, types=8, duplicates=0.1, invalid=0.02, events_per_record=1),
 ]
 EVENTS = sum(load.events for load in LOADS)
 KILLS = 2
+RESHARDS = 2
 
 #: They share a stream: one process runs them all.
 pytestmark = [pytest.mark.kill, pytest.mark.xdist_group("stream_kills")]
@@ -53,7 +56,7 @@ def scene(kinesis_url, tmp_path_factory):
     """Consumed by `headgate run` with RocksDB claims into Delta, while it is filled and resharded."""
     folder, rng, truth = tmp_path_factory.mktemp("stream-kills"), random.Random(5), {}
     stream, lake, env = StreamDriver(kinesis_url, shards=4), folder / "lake", environment(kinesis_url)
-    with flowing(stream, LOADS, folder / "producers", rng, reshards=3) as (producers, resharding):
+    with flowing(stream, LOADS, folder / "producers", rng, reshards=RESHARDS) as (producers, resharding):
 
         def ending():
             truth.update(producers.wait())
@@ -71,7 +74,7 @@ def scene(kinesis_url, tmp_path_factory):
             env=env,
             ending=ending,
         )
-    assert (resharding.splits, resharding.merges) == (3, 3)
+    assert (resharding.splits, resharding.merges) == (RESHARDS, RESHARDS)
     return Scene(stream.name, env, held(stream), truth, lake, outcome)
 
 
@@ -133,6 +136,6 @@ def test_the_firehose_transformation_gives_the_same_verdicts(scene, function_env
     assert answers.breaches == []
     assert trouble.kills >= 1
     assert have.breaches(scene.truth) == []
-    assert len(have.delivered) < have.lines  # at least once: what was delivered twice counts once
+    assert 0 < len(have.delivered) < have.lines  # at least once: what was delivered twice counts once
     assert have.ids == ids(scene.lake)
     assert have.raw == rejects(scene.lake)

@@ -178,3 +178,9 @@ def test_shards_of_another_source_are_no_business_of_this_one():
     )
     progress.take_in(other)
     assert not progress.is_done("a")
+
+
+def test_a_shard_of_which_nothing_was_read_cannot_vanish():
+    """`verify` names the shards that the ledger knows without their positions, to read all of them again."""
+    states = {"a": ShardState(meta={"hash_range": ["0", "9"]}), "b": ShardState(position="7")}
+    assert Progress("kinesis://s", STREAM, states).vanished() == ["b"]

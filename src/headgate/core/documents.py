@@ -18,9 +18,12 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple
 
+import msgspec
+
 LIMIT_BYTES = 10 << 20  # bytes; the contract's default of max_event_bytes
 MAX_STACK = 1 << 20  # levels; bounds the memory of one scan, far above what decode takes (128)
 MAX_SCALAR_BYTES = 1 << 20  # bytes of one number; a longer one is not held in memory to see its end
+MAX_LINE_BYTES = 1 << 16  # bytes within which a line's end is looked for
 FAST_LEVELS = 5  # levels that one regular expression reads whole: 2**5 copies of a value, 0.04 s to compile
 
 _SPACE = rb"[ \t\r\n]*+"
@@ -66,6 +69,7 @@ _OPEN = {0x7B: _Expect.FIRST_KEY, 0x5B: _Expect.FIRST_VALUE}
 _CLOSE = {0x7D: 0x7B, 0x5D: 0x5B}
 _VALUES = (_Expect.VALUE, _Expect.FIRST_VALUE)
 _KEYS = (_Expect.KEY, _Expect.FIRST_KEY)
+_document = msgspec.json.Decoder(msgspec.Raw).decode
 _COMMA, _COLON, _QUOTE, _BACKSLASH = 0x2C, 0x3A, 0x22, 0x5C
 
 
@@ -232,14 +236,34 @@ def _one(buffer: bytes, at: int, is_last: bool, hopeless: dict[int, int]) -> Ste
     """Read one document. `hopeless` remembers, by opening bracket, where what it opened is known to break."""
     if at in hopeless:
         return Step(Outcome.BROKEN, hopeless[at])
-    if buffer[at] in _OPEN and (found := _matcher(_values()[0])(buffer, at)):
-        return Step(Outcome.DONE, found.end())
+    if buffer[at] in _OPEN:
+        if end := _line_end(buffer, at):
+            return Step(Outcome.DONE, end)
+        if found := _matcher(_values()[0])(buffer, at):
+            return Step(Outcome.DONE, found.end())
     scanner = Scanner()
     step = scanner.feed(buffer, at, is_last=is_last)
     if step.outcome is Outcome.BROKEN:
         # Everything open at the break breaks there too: without this memory, lines of `[` would cost n*n.
         hopeless.update(dict.fromkeys(scanner.openers, step.at))
     return step
+
+
+def _line_end(buffer: bytes, at: int) -> int:
+    """End of an object or array that is what is left of its line, the usual case; 0 for any other.
+
+    The decoder takes a tenth of the time of a regular expression. What it takes for whole is whole: where it is
+    lenient (UTF-8, surrogates) the document ends at the same bracket.
+    """
+    end = buffer.find(b"\n", at, at + MAX_LINE_BYTES)
+    line = buffer[at : end if end >= 0 else at + MAX_LINE_BYTES].rstrip(b" \t\r\n")
+    if line[-1:] not in (b"}", b"]"):
+        return 0
+    try:
+        _document(line)
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+    return at + len(line)
 
 
 def documents_in(record: bytes) -> list[tuple[int, int]]:

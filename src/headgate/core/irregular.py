@@ -6,9 +6,10 @@ The verdicts are those that the fast path of decode.py would give; here they com
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
+from msgspec import structs
 
 from headgate.core.documents import documents_in
 from headgate.core.envelope import CreatedAt, Envelope, Name, Uuid, decoder_of
@@ -31,8 +32,7 @@ _elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _any_document = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event, or what was rejected in its place. `payload` is the event's text, or the reject's exact bytes.
 
     Where `is_judged` is False it is one of several documents, and nothing else is known of it yet: they are decoded
@@ -116,7 +116,9 @@ def _user_parts(record: bytes, envelope: Envelope, limits: Limits, hash_range: H
         except RecordError as error:
             some = [_reject(user.data, error.reason, error.detail)]
         outside = int(Warn.KPL_OUTSIDE_SHARD) if user.is_outside else 0
-        parts += [replace(part, sub=len(parts) + i, warnings=part.warnings | outside) for i, part in enumerate(some)]
+        parts += [
+            structs.replace(part, sub=len(parts) + i, warnings=part.warnings | outside) for i, part in enumerate(some)
+        ]
     return parts
 
 
@@ -131,19 +133,19 @@ def _text_parts(record: bytes, text: bytes, envelope: Envelope, limits: Limits) 
             Reason.NOT_AN_OBJECT,
             Reason.TOO_LARGE,
         )
-        return [replace(part, payload=record) if is_whole else part]
+        return [structs.replace(part, payload=record) if is_whole else part]
     if not spans and text is record:
         return [_reject(record, Reason.MALFORMED_JSON, "the record is empty")]
     if len(spans) == 1 and text is record:
         pieces = list(_documents_of(text[slice(*spans[0])]))
         if pieces and isinstance(pieces[0], Part):
-            return [replace(pieces[0], payload=record)]
+            return [structs.replace(pieces[0], payload=record)]
     parts: list[Part] = []
     for start, end in spans:
         for piece in _documents_of(text[start:end]):
             sub = len(parts)
             if isinstance(piece, Part):
-                parts.append(replace(piece, sub=sub))
+                parts.append(structs.replace(piece, sub=sub))
             else:
                 parts.append(Part(payload=piece, sub=sub, is_judged=False))
     return parts
@@ -192,7 +194,7 @@ def _documents_of(document: bytes) -> Iterator[bytes | Part]:
 def judge_piece(piece: Part, envelope: Envelope, limits: Limits) -> Part:
     """Judge a document that was left to be judged; what is known of it already stays."""
     part = judge(piece.payload, piece.sub, envelope, limits)
-    return replace(part, warnings=part.warnings | piece.warnings)
+    return structs.replace(part, warnings=part.warnings | piece.warnings)
 
 
 def judge(document: bytes, sub: int, envelope: Envelope, limits: Limits) -> Part:

@@ -171,16 +171,10 @@ def prove_source(
         is_forgetful: True where the source forgets its oldest records: rows before those that it still has are
             proven by the ledger alone.
     """
+    _note_reread(rows, proof, found, is_from_start=is_from_start, is_forgetful=is_forgetful)
+    whole = {shard: end for shard, end in found.ends.items() if not is_forgetful or shard in found.begins}
+    _prove_ends(proof, whole, shards)
     sql = rows.connection.execute
-    sql(f"CREATE TABLE reread(shard INTEGER, begin {rows.sequence_type}, held {rows.sequence_type})")
-    again = [shard for shard in found.ends if not is_forgetful or shard in found.begins]
-    for shard in again:
-        number = rows.shard_number(shard)
-        first = None if is_from_start else sql("SELECT min(sequence) FROM rows WHERE shard = ?", [number]).fetchall()
-        held = rows.value(found.begins[shard] if is_forgetful else 0)
-        sql("INSERT INTO reread VALUES (?, ?, ?)", [number, first[0][0] if first else rows.value(0), held])
-    proof.reread_shards = len(again)
-    _prove_ends(proof, {shard: found.ends[shard] for shard in again}, shards)
     sql(
         "CREATE TABLE absent AS SELECT s.shard, s.sequence, s.sub, s.sequence < begin AS is_skipped "
         "FROM source s JOIN reread USING (shard) ANTI JOIN rows r ON "
@@ -210,6 +204,20 @@ def prove_source(
     if other:
         sentence = f"{many(other[0][-1], 'row')} of the lake with another id than the source has at that position"
         proof.add("other_id", sentence, rows.texts(other))
+
+
+def _note_reread(rows: PositionRows, proof: Proof, found: Reread, *, is_from_start: bool, is_forgetful: bool) -> None:
+    """Make the table `reread`: of each shard that the source has, where the runs began and where it begins now."""
+    sql = rows.connection.execute
+    sql(f"CREATE TABLE reread(shard INTEGER, begin {rows.sequence_type}, held {rows.sequence_type})")
+    full = {number for (number,) in sql("SELECT DISTINCT shard FROM rows").fetchall()}
+    gone = {s for s in found.ends if is_forgetful and s not in found.begins and rows.shard_number(s) in full}
+    for shard in found.ends.keys() - gone:
+        number = rows.shard_number(shard)
+        first = None if is_from_start else sql("SELECT min(sequence) FROM rows WHERE shard = ?", [number]).fetchall()
+        held = rows.value(found.begins.get(shard, 0) if is_forgetful else 0)
+        sql("INSERT INTO reread VALUES (?, ?, ?)", [number, first[0][0] if first else rows.value(0), held])
+    proof.reread_shards = len(found.ends.keys() - gone)
 
 
 def prove_contents(rows: PositionRows, proof: Proof) -> None:

@@ -169,7 +169,7 @@ class TableLake:
                 self._published = read_published(self.storage).number
             while self._published < last:
                 upto = min(last, self._published + _PUBLISH_AT_ONCE)
-                self._tables.publish([self._take_entry(n) for n in range(self._published + 1, upto + 1)])
+                self._tables.publish(self._take_entries(range(self._published + 1, upto + 1)))
                 write_published(self.storage, Published(upto, self._now_us()))
                 for number in range(self._published + 1, upto + 1):
                     self._unpublished.pop(number, None)
@@ -224,8 +224,11 @@ class TableLake:
         """End the threads. May be called twice."""
         self._stager.close()
 
-    def _take_entry(self, number: int) -> Entry:
-        return self._unpublished.get(number) or self._ledger.entry(number)
+    def _take_entries(self, numbers: range) -> list[Entry]:
+        held = {n: entry for n in numbers if (entry := self._unpublished.get(n)) is not None}
+        missing = [n for n in numbers if n not in held]
+        held.update(zip(missing, self._ledger.entries(missing), strict=True))
+        return [held[n] for n in numbers]
 
     def _entry(self, entry_id: str, kind: Literal["batch", "note"], **content: Any) -> Entry:
         now_us = self._now_us()

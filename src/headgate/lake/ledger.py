@@ -28,6 +28,7 @@ from headgate.lake.entry import (
     encode,
     entry_path,
 )
+from headgate.lake.ledger_files import contents, following
 from headgate.lake.storage import Storage
 from headgate.ports import LedgerState
 from headgate.records import Counts, Island, Shard, ShardState
@@ -82,17 +83,23 @@ class Ledger:
         """
         state = self._state or self._newest_snapshot()
         heads: list[Head] = []
-        while (content := self._storage.get(entry_path(state.number + len(heads) + 1))) is not None:
-            heads.append(_read(decode_head, content, state.number + len(heads) + 1))
+        for number, content in enumerate(following(self._storage, state.number), state.number + 1):
+            heads.append(_read(decode_head, content, number))
         self._state = self._fold(state, heads)
         return self._state
 
     def entry(self, number: int) -> Entry:
         """The whole entry of a number that is known to exist."""
-        content = self._storage.get(entry_path(number))
-        if content is None:
-            raise PermanentError(f"{entry_path(number)} is missing in {self._storage.root}: restore it from a backup")
-        return _read(decode_entry, content, number)
+        return self.entries([number])[0]
+
+    def entries(self, numbers: Sequence[int]) -> list[Entry]:
+        """The whole entries of numbers that are known to exist."""
+        found = []
+        for number, content in zip(numbers, contents(self._storage, numbers), strict=True):
+            if content is None:
+                raise PermanentError(f"{self._storage.root}/{entry_path(number)} is gone: restore it from a backup")
+            found.append(_read(decode_entry, content, number))
+        return found
 
     def append(self, entry: Entry) -> Entry:
         """Write the entry under the next free number, checking before each try that it still holds.

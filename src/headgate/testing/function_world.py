@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import duckdb
+from typing import Any
 
 from headgate.testing.event_source_mapping import Event, EventSourceMapping, FunctionError, StreamRecord
 from headgate.testing.firehose_driver import Delivered, DeliveryStream
@@ -21,7 +16,6 @@ from headgate.testing.lambda_runtime import LambdaFunction
 
 MAX_TRIES = 20  # invocations of one batch that fail for another reason than a kill
 KILL_SECONDS = 0.6  # after the beginning of an invocation at the latest: most take less
-_KEPT = {"events": "event_uuid", "duplicates": "event_uuid", "rejected": "reason"}
 
 Batch = list[StreamRecord]
 
@@ -107,35 +101,46 @@ def drive_mapping(
     """
     batches = list(_cut(records, batch_records, rng))
     repeats = [_recut(batches, rng) for _ in range(len(batches) // 4)]
-    work = batches + repeats
-    rng.shuffle(work)
-    marked = set(rng.sample(range(len(work)), min(kills, len(work))))
-    waiting = [(batch, n in marked) for n, batch in enumerate(work)]
-    trouble, mapping = Trouble(repeats=len(repeats)), EventSourceMapping(stream=stream)
-    lock = threading.Lock()
-
-    def consume(function: LambdaFunction, own: random.Random) -> None:
-        invoke = Killing(function, trouble, own)
-        while True:
-            with lock:
-                if not waiting:
-                    return
-                batch, is_killed = waiting.pop(own.randrange(len(waiting)))
-            try:
-                invoke(mapping.event(batch), is_killed=is_killed)
-            except FunctionError as error:
-                with lock:
-                    if not is_killed:
-                        trouble.errors.append(str(error))
-                    if len(trouble.errors) > MAX_TRIES:
-                        raise
-                    waiting.append((batch, False))
-
+    order = rng.sample(range(len(batches) + len(repeats)), len(batches) + len(repeats))
+    marked = set(order[:kills])
+    waiting = [(batch, n in marked) for n, batch in enumerate([*batches, *repeats])]
+    trouble = Trouble(repeats=len(repeats))
+    work = _Work(waiting=waiting, mapping=EventSourceMapping(stream=stream), trouble=trouble)
+    own = [type(rng)(rng.random()) for _ in functions]
     with ThreadPoolExecutor(len(functions)) as pool:
-        running = [pool.submit(consume, function, random.Random(rng.random())) for function in functions]
+        running = [pool.submit(work.drain, *pair) for pair in zip(functions, own, strict=True)]
     for one in running:
         one.result()
     return trouble
+
+
+@dataclass(kw_only=True)
+class _Work:
+    """Batches that wait, each with whether its function is killed."""
+
+    waiting: list[tuple[Batch, bool]]
+    mapping: EventSourceMapping
+    trouble: Trouble
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def drain(self, function: LambdaFunction, rng: random.Random) -> None:
+        """Invoke a function until nothing waits; what it did not answer waits again."""
+        invoke = Killing(function, self.trouble, rng)
+        while (taken := self._take(rng)) is not None:
+            batch, is_killed = taken
+            try:
+                invoke(self.mapping.event(batch), is_killed=is_killed)
+            except FunctionError as error:
+                with self.lock:
+                    self.waiting.append((batch, False))
+                    if not is_killed:
+                        self.trouble.errors.append(str(error))
+                    if len(self.trouble.errors) > MAX_TRIES:
+                        raise
+
+    def _take(self, rng: random.Random) -> tuple[Batch, bool] | None:
+        with self.lock:
+            return self.waiting.pop(rng.randrange(len(self.waiting))) if self.waiting else None
 
 
 def _cut(records: Sequence[StreamRecord], sizes: tuple[int, int], rng: random.Random) -> Iterator[Batch]:
@@ -213,99 +218,3 @@ def drive_delivery(
     trouble.repeats = len(some)
     stream.drive([delivered[n] for n in some], invoke)
     return stream, answers, trouble
-
-
-class Position(NamedTuple):
-    """Where an event stood."""
-
-    shard: str
-    sequence: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What a delivery and the objects beside it hold, each position once.
-
-    Attributes:
-        delivered: ids of delivered lines.
-        events: ids of accepted events that were kept for `build`.
-        duplicates: ids.
-        rejected: reasons.
-        raw: how often each reason and raw bytes were rejected.
-        lines: delivered lines in all, repeats included.
-    """
-
-    delivered: Mapping[Position, str]
-    events: Mapping[Position, str]
-    duplicates: Mapping[Position, str]
-    rejected: Mapping[Position, str]
-    raw: Counter[tuple[str, bytes]]
-    lines: int
-
-    def breaches(self, truth: Mapping[str, Any]) -> list[str]:
-        """Everything that is not as promised, beside what a generator knows."""
-        accepted = {**self.delivered, **self.events}
-        ids = Counter(canonical(text) for text in accepted.values())
-        found: dict[str, object] = {
-            "accepted": len(accepted),
-            "duplicates": len(self.duplicates),
-            "rejected": len(self.rejected),
-            "received": len({**accepted, **self.duplicates, **self.rejected}),
-            "rejected_by_reason": dict(Counter(self.rejected.values())),
-        }
-        said = [f"{name}: found {value}, the truth is {truth[name]}" for name, value in found.items() if value != truth[name]]
-        if twice := [text for text, count in ids.items() if count > 1]:
-            said.append(f"{len(twice)} ids accepted twice, for example {twice[:3]}")
-        if orphans := {canonical(text) for text in self.duplicates.values()} - ids.keys():
-            said.append(f"{len(orphans)} duplicates have no original, for example {sorted(orphans)[:3]}")
-        return said
-
-    @property
-    def ids(self) -> list[str]:
-        """Accepted ids, each UUID in one spelling, sorted."""
-        return sorted(canonical(text) for text in {**self.delivered, **self.events}.values())
-
-
-def kept(stream: DeliveryStream, lake: Path) -> Kept:
-    """Read what was delivered, and what a transformation kept in its lake."""
-    lines = [json.loads(line) for content in stream.files.values() for line in content.splitlines()]
-    delivered = {
-        Position(line["_headgate"]["shard"], line["_headgate"]["sequence"]): str(line["event_uuid"]) for line in lines
-    }
-    rows = {table: _kept_rows(lake, table, column) for table, column in _KEPT.items()}
-    raws = {
-        Position(shard, sequence): (str(reason), bytes(raw))
-        for shard, sequence, reason, raw in _select(lake, "rejected", "shard, sequence, reason, raw")
-    }
-    return Kept(
-        delivered=delivered,
-        events=rows["events"],
-        duplicates=rows["duplicates"],
-        rejected=rows["rejected"],
-        raw=Counter(raws.values()),
-        lines=len(lines),
-    )
-
-
-def _kept_rows(lake: Path, table: str, column: str) -> dict[Position, str]:
-    return {
-        Position(shard, sequence): str(value)
-        for shard, sequence, value in _select(lake, table, f"shard, sequence, {column}")
-    }
-
-
-def _select(lake: Path, table: str, columns: str) -> list[tuple[Any, ...]]:
-    files = [str(path) for path in (lake / "_headgate" / "firehose").rglob(f"*-{table}.parquet")]
-    if not files:
-        return []
-    with duckdb.connect() as connection:
-        return connection.execute(f"SELECT {columns} FROM read_parquet($files)", {"files": files}).fetchall()  # noqa: S608
-
-
-def canonical(text: str) -> str:
-    """A UUID in the one spelling that all its spellings share; any other id as it is."""
-    stripped = text.lower().removeprefix("urn:uuid:").translate({ord(c): None for c in "{}-"})
-    is_uuid = len(stripped) == 32 and set(stripped) <= set("0123456789abcdef")
-    return stripped if is_uuid else text
-
-

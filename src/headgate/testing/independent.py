@@ -134,7 +134,9 @@ def rejects(lake: Path) -> Counter[tuple[str, bytes]]:
     columns = "json->>'reason', from_base64(json->>'raw')" if is_json else "reason, raw"
     query = f"SELECT {columns} FROM {_JSON_READER if is_json else _PARQUET_READER}"  # noqa: S608  own text
     with duckdb.connect() as connection:
-        return Counter((str(reason), bytes(raw)) for reason, raw in connection.execute(query, {"files": files}).fetchall())
+        return Counter(
+            (str(reason), bytes(raw)) for reason, raw in connection.execute(query, {"files": files}).fetchall()
+        )
 
 
 def ledger(lake: Path) -> list[dict[str, Any]]:
@@ -226,7 +228,7 @@ def _joins(
             yield f"{name}: {shard} goes on at {start}, not at {ends.get(shard)}"
         ends[shard] = moved["end"]
         return
-    first, past = int(start), int(moved["end"])
+    first, past = int(start or 0), int(moved["end"])
     known = islands.setdefault(shard, [])
     at = bisect(known, (first, past))
     is_apart = (at == 0 or known[at - 1][1] <= first) and (at == len(known) or past <= known[at][0])

@@ -54,14 +54,13 @@ class Servers:
 
     def dedup(self, store: str) -> list[str]:
         """Flags of `run` for a new claim store."""
-        uris = {
-            "rocksdb": lambda: None,
-            "redis": lambda: self.redis_uri,
-            "dynamodb": lambda: f"dynamodb://{make_table(self.moto)}",
-            "s3": lambda: make_prefix(self.moto),
-        }
-        uri = uris[store]()
-        return [] if uri is None else ["--dedup", uri]
+        if store == "rocksdb":
+            return []
+        if store == "redis":
+            uri = self.redis_uri
+        else:
+            uri = make_prefix(self.moto) if store == "s3" else f"dynamodb://{make_table(self.moto)}"
+        return ["--dedup", uri]
 
     def make_lake_uri(self) -> str:
         """The URI of a lake that is not there yet, in a bucket of its own."""

@@ -92,7 +92,7 @@ class Producers:
         """Wait until all is put; what a reader must find.
 
         Raises:
-            RuntimeError: a producer failed, or put a record twice, so that the truth is not known.
+            RuntimeError: a producer failed.
         """
         truths = []
         for n, child in enumerate(self._children):

@@ -54,7 +54,7 @@ kill-stream: setup-dev  ## a stream of 4 shards, resharded 20 times, under consu
 	$(BIN)/python benchmarks/stream_kill.py
 
 test-pairs: setup-dev  ## every claim store with every format, local and on S3, killed again and again
-	$(BIN)/python benchmarks/pairs.py
+	$(BIN)/python benchmarks/pairs.py --kills 20
 
 bench: setup-dev  ## events/s and CPU time of each stage, EVENTS (1,000,000) events to delta and parquet
 	$(BIN)/python benchmarks/main_job.py --events $(EVENTS)

@@ -186,7 +186,9 @@ def _check_complete(meanings: Iterable[str], names: Iterable[str], where: str) -
 def _kind(field: Mapping[str, object]) -> str:
     kinds = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false"}
     options = field.get("anyOf")
-    found = [one.get("type", "string") for one in options] if isinstance(options, list) else [field.get("type", "string")]
+    found = (
+        [one.get("type", "string") for one in options] if isinstance(options, list) else [field.get("type", "string")]
+    )
     return kinds[next(str(one) for one in found if one != "null")]
 
 

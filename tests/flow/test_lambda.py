@@ -169,7 +169,9 @@ def test_an_old_test_event_does_not_cost_a_shared_store_its_claims():
     invoke(world, [record(0)])
     world.store.expire(ARRIVED_US + 30 * 24 * 3600 * 1_000_000)  # what arrived before is forgotten by now
     held = world.store.generation
-    old = StreamRecord("shardId-000000000009", FIRST, event(9, created_at=1_428_000_000), 1_428_537_600_000_000)  # as the console's own has it
+    old = StreamRecord(
+        "shardId-000000000009", FIRST, event(9, created_at=1_428_000_000), 1_428_537_600_000_000
+    )  # as the console's own has it
 
     assert counts(invoke(world, [old])) == (1, 1, 0, 0, 0)
 

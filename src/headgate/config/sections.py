@@ -177,7 +177,7 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     encryption: Annotated[
         Literal["AES256", "aws:kms"] | None,
         Meta(
-            description="Server-side encryption asked for with every write, AES256 or aws:kms; by default the bucket's.",
+            description="Server-side encryption of every write, AES256 or aws:kms; by default the bucket's own.",
             examples=["aws:kms"],
         ),
     ] = None

@@ -107,7 +107,9 @@ def _decode_chunk(
     rows, some_parts = odd_rows[spread], [parts[k] for k in spread]
     flat = [part for some in some_parts for part in some]
     # Without their data: it would be copied once a part.
-    records = chunk.select(["shard", "sequence", "arrived_at"]).take(pa.array(np.repeat(rows, [len(p) for p in some_parts]), pa.int64()))
+    records = chunk.select(["shard", "sequence", "arrived_at"]).take(
+        pa.array(np.repeat(rows, [len(p) for p in some_parts]), pa.int64())
+    )
     irregular = _irregular_table(flat, records, decoder, envelope, limits)
     return pa.concat_tables([usual, irregular]).take(pa.array(_lay_out(len(chunk), rows, some_parts)))
 

@@ -5,7 +5,7 @@ The verdicts are those that the fast path of decode.py would give; here they com
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -137,18 +137,14 @@ def _text_parts(record: bytes, text: bytes, envelope: Envelope, limits: Limits) 
     if not spans and text is record:
         return [_reject(record, Reason.MALFORMED_JSON, "the record is empty")]
     if len(spans) == 1 and text is record:
-        pieces = list(_documents_of(text[slice(*spans[0])]))
-        if pieces and isinstance(pieces[0], Part):
-            return [structs.replace(pieces[0], payload=record)]
-    parts: list[Part] = []
-    for start, end in spans:
-        for piece in _documents_of(text[start:end]):
-            sub = len(parts)
-            if isinstance(piece, Part):
-                parts.append(structs.replace(piece, sub=sub))
-            else:
-                parts.append(Part(payload=piece, sub=sub, is_judged=False))
-    return parts
+        found = _documents_of(text[slice(*spans[0])])
+        if found and isinstance(found[0], Part):
+            return [structs.replace(found[0], payload=record)]
+    pieces = [piece for start, end in spans for piece in _documents_of(text[start:end])]
+    return [
+        Part(payload=piece, sub=sub, is_judged=False) if isinstance(piece, bytes) else structs.replace(piece, sub=sub)
+        for sub, piece in enumerate(pieces)
+    ]
 
 
 def _reject(raw: bytes, reason: str, detail: str) -> Part:
@@ -175,20 +171,20 @@ def _is_array(document: bytes) -> bool:
     return document.startswith(b"[")
 
 
-def _documents_of(document: bytes) -> Iterator[bytes | Part]:
+def _documents_of(document: bytes) -> Sequence[bytes | Part]:
     """The document itself, or the elements of an array; an array that is not valid as a whole is one reject."""
     if not _is_array(document):
-        yield document
-        return
+        return [document]
     try:
         str(document, "utf-8")
-        yield from (bytes(memoryview(element)) for element in _elements(document))
+        return list(map(bytes, _elements(document)))
     except UnicodeDecodeError as error:
-        yield _reject(document, Reason.MALFORMED_JSON, _utf8_detail(error))
+        detail = _utf8_detail(error)
     except RecursionError:
-        yield _reject(document, Reason.MALFORMED_JSON, DEPTH_DETAIL)
+        detail = DEPTH_DETAIL
     except msgspec.DecodeError as error:
-        yield _reject(document, Reason.MALFORMED_JSON, _sentence(error))
+        detail = _sentence(error)
+    return [_reject(document, Reason.MALFORMED_JSON, detail)]
 
 
 def judge_piece(piece: Part, envelope: Envelope, limits: Limits) -> Part:

@@ -44,6 +44,8 @@ def repeated_rows(
     Returns:
         Indices of rows.
     """
+    if odd.all():
+        return np.zeros(0, dtype=np.int64)
     candidates = np.zeros(len(payload), dtype=np.bool_)
     names = {path[-1].encode(): field for field, path in envelope.paths.items()}
     odd_texts = [payload[i].as_py() for i in np.flatnonzero(odd).tolist()]

@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from headgate.lake.entry import entry_path
 from headgate.lake.storage import Storage
 
-FIRST_AT_ONCE = 2  # reads; where the first one finds nothing, the second one was for nothing
-MOST_AT_ONCE = 16
+MOST_AT_ONCE = 16  # reads; doubled up to here, because those behind the last entry are for nothing
 
 
 def following(storage: Storage, number: int) -> Iterator[bytes]:
@@ -22,7 +21,7 @@ def following(storage: Storage, number: int) -> Iterator[bytes]:
     Raises:
         TransientError: the storage did not answer.
     """
-    at_once = FIRST_AT_ONCE if storage.is_remote else 1
+    at_once = 1
     while True:
         for content in contents(storage, range(number + 1, number + 1 + at_once)):
             if content is None:

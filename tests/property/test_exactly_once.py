@@ -194,3 +194,34 @@ def test_delta_tables_on_disk(tmp_path_factory, world, script):
     last = run_through(world, script, held)
     check_laws(world, sent)
     check_rest(world, last)
+
+
+class SteppedStorage(MemoryStorage):
+    """Its lake's wall clock is set to another time at every second write: in the middle of batches."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self._steps, self._writes, self.clock = steps, 0, None
+
+    def put(self, *arguments, **options):
+        self._writes += 1
+        if self.clock is not None and self._steps and self._writes % 2:
+            self.clock.step(self._steps[self._writes // 2 % len(self._steps)])
+        super().put(*arguments, **options)
+
+
+@settings(max_examples=15)
+@given(
+    world=shards(max_shards=1, max_records=16),
+    script=SCRIPTS,
+    steps=st.lists(st.sampled_from([-864_000.0, -3_600.0, -1.0, 1.0, 3_600.0, 864_000.0]), min_size=1, max_size=6),
+)
+def test_steps_of_the_wall_clock_change_no_verdict(world, script, steps):
+    held, sent = world
+    storage = SteppedStorage(steps)
+    stepped = World(Stream(), storage, "parquet", shared_store()[1])
+    storage.clock = stepped.clock
+    last = run_through(stepped, script, held)
+    check_laws(stepped, sent)
+    check_rest(stepped, last)
+    assert accepted_places(stepped) == first_wins(sent)

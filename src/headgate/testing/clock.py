@@ -24,6 +24,10 @@ class VirtualClock:
         """See Clock."""
         return self._start_us + int(self._passed * SECOND_US)
 
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as an administrator or NTP does; `monotonic` goes on as before."""
+        self._start_us += round(seconds * SECOND_US)
+
     def monotonic(self) -> float:
         """See Clock."""
         return self._passed

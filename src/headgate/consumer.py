@@ -32,6 +32,11 @@ class Lease(Protocol):
         """Who holds it, for people."""
         ...
 
+    @property
+    def patience_seconds(self) -> float:
+        """How long to go on trying before it is certain that the holder lives."""
+        ...
+
     def release(self) -> None:
         """Let go."""
         ...
@@ -102,6 +107,8 @@ class Consumer:
                     if conflict is not None:
                         self._after(conflict)
                     conflict = None
+                    if self._parts.lease is not None and not self._wait_for(self._parts.lease):
+                        return  # asked to end while another one holds what was lost
                     for receipt in self._attempt():
                         failures = 0
                         yield receipt
@@ -120,11 +127,13 @@ class Consumer:
         state = parts.lake.refresh()
         self._positions = self._own(state)  # a claim store that is lost while it is filled moves no shard
         parts.lake.publish()
-        if parts.lease is not None:
-            parts.lake.sweep()
         source = parts.source
         with closing(parts.open_claims()) as claims:
             state = bring_in_step(claims, parts.lake, state, self._telemetry)
+            if parts.lease is not None:
+                # Only now: a holder that stalled and lost its lease is fenced by the generation, and what it staged
+                # before can be committed no more.
+                parts.lake.sweep()
             if not claims.is_embedded:  # an embedded store holds no claim that was not committed
                 state = abandoned_shards(source, parts.lake, state)
             source.resume(self._own(state))
@@ -168,10 +177,19 @@ class Consumer:
         return _Held(lease, self._wait_for) if lease is not None else _Nothing()
 
     def _wait_for(self, lease: Lease) -> bool:
-        is_told = False
-        while not lease.try_acquire():
-            reason = f"the lake is in use by {lease.holder() or 'another process'}"
-            if not self._standby:
+        is_told, began, failures = False, self._clock.monotonic(), 0
+        while True:
+            try:
+                if lease.try_acquire():
+                    break
+                reason = f"the lake is in use by {lease.holder() or 'another process'}"
+            except TransientError as error:
+                if self._stop():
+                    raise
+                failures += 1
+                self._wait_after(error, failures)
+                continue
+            if not self._standby and self._clock.monotonic() - began >= lease.patience_seconds:
                 raise PermanentError(f"{reason}; stop it, or leave out --no-standby to wait for it")
             if not is_told:
                 self._telemetry.emit(StoodBy(reason=f"{reason}; waiting for it to end"))

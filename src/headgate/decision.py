@@ -75,7 +75,8 @@ class Decider:
         self._claims, self._source = claims, source
         self._window_us, self._max_event_types = window_us, max_event_types
         self._types = list(state.event_types)
-        self._abandoned = state.abandoned
+        # From the end of all that was committed: islands lie beyond the position that was given up.
+        self._abandoned = {s: state.shards[s].reach if s in state.shards else p for s, p in state.abandoned.items()}
         self._generation = state.generation
         self._committed: deque[Receipt] = deque()  # not yet told to the claim store
 

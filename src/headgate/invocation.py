@@ -96,7 +96,7 @@ class Invocations:
         self._attempts = Attempts(
             lake=lake,
             open_claims=open_claims,
-            margin_seconds=self._margin_seconds,
+            margin_seconds=lambda: settings.margin_seconds,
             clock=clock,
             telemetry=telemetry,
             jitter=jitter,
@@ -117,18 +117,22 @@ class Invocations:
             TransientError: the time is up; what is not committed must come again.
             PermanentError: a human is needed; it must come again, too.
         """
-        return self._attempts.make(lambda is_late: self._attempt(batch, is_late), remaining_seconds)
+        return self._attempts.make(lambda is_late: self._attempt(batch, is_late, remaining_seconds), remaining_seconds)
 
     def close(self) -> None:
         """Let go of the claim store and the lake. May be called twice."""
         self._attempts.close()
         self._lake.close()
 
-    def _attempt(self, batch: RecordBatch, is_late: Callable[[], bool]) -> Outcome:
+    def _attempt(
+        self, batch: RecordBatch, is_late: Callable[[], bool], remaining_seconds: Callable[[], float]
+    ) -> Outcome:
         state = self._lake.refresh()
         rest = pending(batch, state.shards, self._settings.retention_us)
         self._refuse_strangers(rest)
-        lake = _JoinedLake(self._lake, self._publish, is_late, self._telemetry)
+        lake = _JoinedLake(
+            self._lake, self._publish, lambda: self._is_late_to_publish(remaining_seconds()), self._telemetry
+        )
         if rest.batch is None:
             lake.publish()
             return Outcome(skipped=rest.skipped, number=state.number)
@@ -141,8 +145,12 @@ class Invocations:
             raise TransientError("the time was up before anything was committed")
         return Outcome(counts=receipt.counts, skipped=rest.skipped, number=receipt.number)
 
-    def _margin_seconds(self) -> float:
-        return self._settings.margin_seconds + self._publication_seconds
+    def _is_late_to_publish(self, remaining_seconds: float) -> bool:
+        """True where a publication may not end in time. It is expected to take less each time that it is left."""
+        is_late = remaining_seconds < self._settings.margin_seconds + self._publication_seconds
+        if is_late:
+            self._publication_seconds /= 2
+        return is_late
 
     def _refuse_strangers(self, rest: Pending) -> None:
         """A record between those of a committed batch was not among them: two batches of its shard interleaved.

@@ -262,10 +262,15 @@ class Lake(Protocol):
         self,
         *,
         generation: str | None = None,
+        replaces: str | None = None,
         abandoned: Mapping[Shard, str | None] | None = None,
         new_types: Sequence[str] = (),
     ) -> int:
-        """Write an entry without files: a claim generation, abandoned ranges, admitted types. Returns its number."""
+        """Write an entry without files: a claim generation, abandoned ranges, admitted types. Returns its number.
+
+        Raises:
+            CommitConflict: the generation in force is neither `replaces` nor `generation`; fill again.
+        """
         ...
 
     def publish(self) -> int:

@@ -51,7 +51,7 @@ def bring_in_step(claims: ClaimStore, lake: Lake, state: LedgerState, telemetry:
     withdrawn = claims.withdraw(positions)
     if is_new:
         filled = state.number
-        noted = lake.note(generation=generation)
+        noted = lake.note(generation=generation, replaces=state.generation)
         state = lake.refresh()
         loaded += _load(claims, lake, filled, noted - 1)  # others could commit under the earlier one until then
         positions = {shard: s.position for shard, s in state.shards.items()}

@@ -110,6 +110,7 @@ class ScriptedLease:
 
     free_after: int
     tries: int = 0
+    patience_seconds: float = 0.0
     is_held: bool = False
     released: list[bool] = field(default_factory=list)
 

@@ -29,6 +29,16 @@ ALWAYS = InvocationSettings(publish_seconds=0.0)
 MAPPING = EventSourceMapping()
 
 
+class NamedDeadline:
+    """A context that has a request id, as Lambda's has."""
+
+    def __init__(self, world, request_id):
+        self.aws_request_id, self._deadline = request_id, world.deadline(60.0)
+
+    def get_remaining_time_in_millis(self):
+        return self._deadline.get_remaining_time_in_millis()
+
+
 def event(n, **more):
     return json.dumps({"event_uuid": f"id-{n}", "event_name": "a:b", "created_at": 1_790_000_000, **more}).encode()
 
@@ -164,6 +174,21 @@ def test_an_event_without_records_is_answered_with_zeros(empty):
     assert counts(invoke(world, empty)) == (0, 0, 0, 0, 0)
 
 
+def test_a_direct_invocation_that_is_retried_admits_its_events_once():
+    """Lambda keeps the request id when it retries an asynchronous invocation."""
+    world = platform()
+    log = ActionLog(faults={12: "killed before"})
+    events = {"data": [json.loads(event(n)) for n in range(3)]}
+    with pytest.raises(Killed):
+        admit(world.container(log), events, NamedDeadline(world, "request-1"))
+    again = admit(world.container(), events, NamedDeadline(world, "request-1"))
+    assert counts(again)[:2] in ((3, 3), (0, 0))
+    world.lake().publish()
+    assert accepted(world) == ["id-0", "id-1", "id-2"]
+    assert counts(admit(world.container(), events, NamedDeadline(world, "request-1"))) == (0, 0, 0, 0, 3)
+    assert counts(admit(world.container(), events, NamedDeadline(world, "request-2"))) == (3, 0, 3, 0, 0)
+
+
 def test_an_old_test_event_does_not_cost_a_shared_store_its_claims():
     world = platform()
     invoke(world, [record(0)])
@@ -253,7 +278,7 @@ def test_it_gives_up_before_its_deadline_and_leaves_nothing_behind():
 def test_an_invocation_without_time_raises_before_it_claims():
     world = platform()
     with pytest.raises(TransientError):
-        invoke(world, [record(0)], seconds=4.0)
+        invoke(world, [record(0)], seconds=2.0)
     assert world.store.statistics()["claims"] == 0
 
 

@@ -219,7 +219,8 @@ class SteppedStorage(MemoryStorage):
 def test_steps_of_the_wall_clock_change_no_verdict(world, script, steps):
     held, sent = world
     storage = SteppedStorage(steps)
-    stepped = World(Stream(), storage, "parquet", shared_store()[1])
+    store = MemoryClaimStore(bucket_us=BUCKET_US)
+    stepped = World(Stream(), storage, "parquet", lambda: store)
     storage.clock = stepped.clock
     last = run_through(stepped, script, held)
     check_laws(stepped, sent)

@@ -38,7 +38,13 @@ def open_ahead():
     opened = []
 
     def open_(pace, **options):
-        defaults = {"once": False, "jitter": lambda: 0.5, "is_wanted": lambda *_: False, "ended": lambda *_: None}
+        defaults = {
+            "once": False,
+            "began_us": 0,
+            "jitter": lambda: 0.5,
+            "is_wanted": lambda *_: False,
+            "ended": lambda *_: None,
+        }
         opened.append(ReadAhead(pace, **{**defaults, **options}))
         return opened[-1]
 

@@ -100,7 +100,7 @@ def test_a_filter_holds_all_its_members(values):
 def test_a_filter_lets_few_strangers_pass():
     own = sequences([KINESIS + 2 * i for i in range(1000)])
     strangers = sequences([KINESIS + 2 * i + 1 for i in range(1000)])
-    assert are_members(members_of(own), strangers).mean() < 0.1
+    assert are_members(members_of(own), strangers).mean() < 0.005
 
 
 def test_old_islands_become_the_position_from_the_first_on():

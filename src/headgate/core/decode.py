@@ -136,6 +136,8 @@ def _columns(
     """Read documents together; those that must be looked at one by one are marked in the second answer."""
     odd = odd | suspicious(text, limits)
     rows, prints = _loop(text, odd, decoder)
+    for row in np.flatnonzero(odd).tolist():
+        rows[row] = decoder.empty  # some can be decoded all the same: what they give does not count
     fields = decoder.columns(rows)
     warnings = np.zeros(len(rows), dtype=np.uint16)
     given = {field: len(rows) - values.count(None) for field, values in fields.items()}

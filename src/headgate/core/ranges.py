@@ -26,8 +26,8 @@ Mask = npt.NDArray[np.bool_]
 
 RETENTION_US = 24 * 3600 * 1_000_000  # microseconds; Kinesis keeps records for a day unless told otherwise
 _TEXT = f"S{SEQUENCE_BYTES}"  # numpy compares it byte by byte, as integers of one width compare
-_BITS_A_RECORD = 8  # of a filter: 2 of 100 strangers pass
-_HASHES = 5
+_BITS_A_RECORD = 16  # of a filter: 1 of 2,000 strangers passes
+_HASHES = 11
 _ODD = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)  # odd constants that mix the three words
 
 
@@ -135,7 +135,7 @@ def overlapping(islands: Sequence[Island], start: int, end: int) -> Island | Non
 
 
 def members_of(sequences: Bytes) -> bytes:
-    """A Bloom filter of records: a byte a record.
+    """A Bloom filter of records: two bytes a record.
 
     Args:
         sequences: (n, 24) uint8.
@@ -147,7 +147,7 @@ def members_of(sequences: Bytes) -> bytes:
 
 
 def are_members(members: bytes, sequences: Bytes) -> Mask:
-    """Which records a filter holds: True for all of its own, and for 2 of 100 strangers.
+    """Which records a filter holds: True for all of its own, and for 1 of 2,000 strangers.
 
     Args:
         members: of `members_of`.
@@ -166,8 +166,16 @@ def _places(sequences: Bytes, size: int) -> list[npt.NDArray[np.uint64]]:
     for column, odd in enumerate(_ODD):
         mixed = (mixed ^ words[:, column]) * np.uint64(odd)
         mixed ^= mixed >> np.uint64(29)
-    step = (mixed >> np.uint64(32)) | np.uint64(1)
+    mixed = _spread(mixed)  # sequence numbers lie close together: without this their places would, too
+    step = _spread(mixed + np.uint64(_ODD[0])) | np.uint64(1)
     return [(mixed + np.uint64(i) * step) % np.uint64(size) for i in range(_HASHES)]
+
+
+def _spread(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Every bit of the answer hangs on every bit of the word (the finalizer of SplitMix64, Steele and others 2014)."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
 
 
 def _island(shard: Shard, sequences: Bytes, retention_us: int) -> ShardRange:

@@ -52,7 +52,10 @@ def handler(event: Json, context: Context) -> Mapping[str, object]:
 def admit(container: Container, event: Json, context: Context) -> Mapping[str, object]:
     """See `handler`; in a container that is open."""
     origin = Origin(
-        now_us=container.clock.now_us(), random_bits=secrets.randbits, source_name=container.config.source.name
+        now_us=container.clock.now_us(),
+        random_bits=secrets.randbits,
+        source_name=container.config.source.name,
+        request_id=getattr(context, "aws_request_id", None),
     )
     batch, copies = batch_of_event(event, origin)
     outcome = container.invocations.take(batch, lambda: context.get_remaining_time_in_millis() / 1000)

@@ -70,9 +70,12 @@ def open_container() -> Container:
     telemetry = LogLines(sys.stderr, level=config.log.level, style="json", now_us=clock.now_us)
     lake = open_lake_for_writing(Job(source="-", lake=config.lake.uri), config, clock)
     set_claims_identity(lake.storage, identity)
-    return assemble(
-        config, lake, lambda: open_claims(identity, lake, config, telemetry), clock=clock, telemetry=telemetry
-    )
+
+    def own_claims() -> ClaimStore:
+        set_claims_identity(lake.storage, identity)  # another one by now: the lake was moved to another store
+        return open_claims(identity, lake, config, telemetry)
+
+    return assemble(config, lake, own_claims, clock=clock, telemetry=telemetry)
 
 
 def assemble(

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from headgate.consumer import Lease
+from headgate.consumer import POLL_SECONDS, Lease
 from headgate.errors import ConfigError, PermanentError
 from headgate.lake.lake import TableLake
 from headgate.lake.layout import ClaimsIdentity, set_claims_identity
@@ -61,10 +62,8 @@ def rebuild(
         PermanentError: another process works on the lake.
         ConfigError: the folder of the new store holds something else.
     """
-    if lease is not None and not lease.try_acquire():
-        raise PermanentError(
-            f"the lake is in use by {lease.holder() or 'another process'}: stop it, then rebuild again"
-        )
+    if lease is not None:
+        _acquire(lease)
     try:
         old = None
         if folder is not None:
@@ -91,18 +90,30 @@ def _fill(
         if not claims.is_embedded:
             claims.renew()
         generation = claims.generation
-        filled = lake.refresh().number
+        state = lake.refresh()
+        filled, replaced = state.number, state.generation
         for loaded in load_claims(claims, lake, 0):
             count += loaded
             advance(loaded)
         set_claims_identity(lake.storage, identity, is_rebuilt=True)
-        number = lake.note(generation=generation)
+        number = lake.note(generation=generation, replaces=replaced)
         count += sum(load_claims(claims, lake, filled))  # others of a shared store could commit until the note
         state = lake.refresh()
         claims.mark_seen(state.number, {shard: known.position for shard, known in state.shards.items()})
         claims.sync()
         lake.publish()
         return Rebuilt(claims=count, number=number, generation=generation)
+
+
+def _acquire(lease: Lease) -> None:
+    """Take the lease; on a remote lake that of a holder that was killed is free after a while."""
+    began = time.monotonic()
+    while not lease.try_acquire():
+        if time.monotonic() - began >= lease.patience_seconds:
+            raise PermanentError(
+                f"the lake is in use by {lease.holder() or 'another process'}: stop it, then rebuild again"
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def _begin(folder: Path, lake: TableLake) -> None:

@@ -72,6 +72,7 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     writer: dict[str, Any] = {}
     config: str = ""
     generation: str | None = None
+    replaces: str | None = None  # of a note: the generation that was in force when the new one was filled
     ranges: list[Range] = []
     counts: Counts = Counts()
     new_types: list[str] = []

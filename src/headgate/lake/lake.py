@@ -147,6 +147,7 @@ class TableLake:
         self,
         *,
         generation: str | None = None,
+        replaces: str | None = None,
         abandoned: Mapping[Shard, str | None] | None = None,
         new_types: Sequence[str] = (),
     ) -> int:
@@ -155,6 +156,7 @@ class TableLake:
             self._new_id(),
             "note",
             generation=generation,
+            replaces=replaces,
             abandoned=abandoned_of(abandoned or {}),
             new_types=list(new_types),
         )

@@ -42,6 +42,11 @@ class LocalLease:
         self._now_us = now_us
         self._file: int | None = None
 
+    @property
+    def patience_seconds(self) -> float:
+        """None: the kernel's lock goes with its holder."""
+        return 0.0
+
     def try_acquire(self) -> bool:
         """Take the lease if nobody has it; True also where this object has it already. Never waits.
 

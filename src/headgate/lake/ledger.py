@@ -157,6 +157,11 @@ class Ledger:
                     f"shard {left.shard!r} of {left.source!r} stands at {known.position}, not at "
                     f"{left.position}: somebody reads it, so that it is not abandoned"
                 )
+        if entry.kind == "note" and entry.generation and state.generation not in (entry.replaces, entry.generation):
+            raise CommitConflict(
+                f"the claims of generation {entry.generation} were filled for one that replaces {entry.replaces}, the "
+                f"ledger is at {state.generation}: fill again"
+            )
         if entry.kind == "batch" and entry.generation != state.generation and state.generation is not None:
             raise CommitConflict(
                 f"the claims are of generation {entry.generation}, the ledger is at {state.generation}: claim again"

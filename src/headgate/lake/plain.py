@@ -37,11 +37,24 @@ class PlainTables:
         """
         for entry in entries:
             marker = marker_path(entry.entry_id)
-            if not entry.files or not self._storage.exists(marker):
+            if not entry.files:
+                continue
+            if not self._storage.exists(marker):
+                self._check_published(marker, entry)
                 continue
             self._move(marker, entry.files)
             self._storage.sync_folders([file.published for file in entry.files])
             self._storage.delete(marker)
+
+    def _check_published(self, marker: str, entry: Entry) -> None:
+        """Without a marker an entry was published; one of which no file is in place never was."""
+        if any(self._storage.exists(file.published) for file in entry.files) or self._storage.exists(marker):
+            return
+        raise PermanentError(
+            f"ledger entry {entry.number} was committed, and neither {marker} nor any of its {len(entry.files)} files "
+            f"is in {self._storage.root}: restore them from a backup, or put the number {entry.number} into "
+            "_headgate/published.json to accept the loss (`verify` then names it)"
+        )
 
     def _move(self, marker: str, files: Sequence[File]) -> None:
         """Every file to its place; the marker may go once this returns."""

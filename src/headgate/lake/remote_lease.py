@@ -86,6 +86,11 @@ class RemoteLease:
         self._thread: threading.Thread | None = None
 
     @property
+    def patience_seconds(self) -> float:
+        """As long as it takes to see that a holder renews no more."""
+        return TAKE_OVER_SECONDS + self._renew_seconds / 2
+
+    @property
     def is_lost(self) -> bool:
         """True after somebody else took over, until `try_acquire` or `release` is called."""
         return self._is_lost

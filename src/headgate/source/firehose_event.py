@@ -80,7 +80,8 @@ def records_of_event(event: Json, *, now_us: int, source_name: str | None = None
     delivery = f"firehose://{arn.rpartition('/')[2] or 'direct'}"
     stream = stream_of(text_member(event, "sourceKinesisStreamArn"))
     kinesis = source_name or (f"kinesis://{stream}" if stream else delivery)
-    return [_record(r, Shard(source_name or delivery, arn or "direct"), kinesis, now_us) for r in records]
+    shard = Shard(source_name or delivery, arn or "direct")
+    return _apart([_record(r, shard, kinesis, now_us) for r in records], shard)
 
 
 def batch_of_records(records: Sequence[FirehoseRecord]) -> RecordBatch:
@@ -101,6 +102,24 @@ def sub_number(subsequence: int, sub: int) -> int:
         sub: of the event within the user record, -1 where it is all of it.
     """
     return sub if subsequence == 0 else (subsequence << _SUB_BITS) | min(sub + 1, (1 << _SUB_BITS) - 1)
+
+
+def _apart(records: Sequence[FirehoseRecord], delivery: Shard) -> list[FirehoseRecord]:
+    """Each record with a place that only its copies share.
+
+    The same place with the same bytes is a copy. With other bytes it is another record, which the metadata do not tell
+    apart: it stands at its `recordId`, as one that came without metadata.
+    """
+    first: dict[tuple[Shard, int, int], bytes] = {}
+    found = []
+    for one in records:
+        place = (one.record.shard, one.record.sequence, one.subsequence)
+        if first.setdefault(place, one.record.data) != one.record.data:
+            moved = one.record._replace(shard=delivery, sequence=digest_of(one.record_id))
+            found.append(FirehoseRecord(record_id=one.record_id, record=moved, subsequence=0))
+        else:
+            found.append(one)
+    return found
 
 
 def _record(record: Json, delivery: Shard, kinesis: str, now_us: int) -> FirehoseRecord:

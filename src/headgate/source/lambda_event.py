@@ -43,14 +43,29 @@ class Origin:
         source_name: name in positions in place of the stream's; None for `kinesis://STREAM`.
     """
 
-    def __init__(self, *, now_us: int, random_bits: Callable[[int], int], source_name: str | None = None) -> None:
-        """Begin an invocation; `random_bits` gives so many random bits as an integer."""
+    def __init__(
+        self,
+        *,
+        now_us: int,
+        random_bits: Callable[[int], int],
+        source_name: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        """Begin an invocation.
+
+        Args:
+            now_us: wall clock, microseconds.
+            random_bits: gives so many random bits as an integer.
+            source_name: see above.
+            request_id: the invocation's, which Lambda keeps when it retries: so a retry finds its own claims.
+        """
         self.now_us, self.source_name = now_us, source_name
-        self._sequences = count(first_sequence(now_us, random_bits))
+        self._shard = Shard(DIRECT, request_id or DIRECT)
+        self._sequences = count(0 if request_id else first_sequence(now_us, random_bits))
 
     def record(self, data: bytes) -> EventRecord:
         """A record that carries no position gets one of its own, behind those made before it."""
-        return EventRecord(Shard(DIRECT, DIRECT), next(self._sequences), data, self.now_us)
+        return EventRecord(self._shard, next(self._sequences), data, self.now_us)
 
 
 def batch_of_event(event: Json, origin: Origin) -> tuple[RecordBatch, int]:

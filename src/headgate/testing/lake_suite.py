@@ -263,6 +263,15 @@ class LakeSuite:
         with pytest.raises(CommitConflict, match="generation"):
             lake.commit(staged)
 
+    def test_a_generation_that_was_filled_too_late_is_a_conflict(self, open_handle: Open) -> None:
+        lake = open_handle()
+        lake.note(generation="g1")
+        lake.note(generation="g2", replaces="g1")
+        with pytest.raises(CommitConflict, match="fill again"):
+            lake.note(generation="g1")
+        lake.note(generation="g2", replaces="g1")  # two that filled one generation together
+        assert lake.refresh().generation == "g2"
+
     def test_an_abandoned_shard_takes_no_more_commits(self, open_handle: Open) -> None:
         lake = open_handle()
         lake.commit(lake.stage(batch(None, "10", ["a"])))

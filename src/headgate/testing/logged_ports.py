@@ -174,6 +174,7 @@ class LoggedLake:
         self,
         *,
         generation: str | None = None,
+        replaces: str | None = None,
         abandoned: Mapping[Shard, str | None] | None = None,
         new_types: Sequence[str] = (),
     ) -> int:
@@ -181,7 +182,9 @@ class LoggedLake:
         about = "generation" if generation else " ".join([*(s.name for s in abandoned or ()), *new_types])
         return self._log.do(
             "lake.note",
-            lambda: self._inner.note(generation=generation, abandoned=abandoned, new_types=new_types),
+            lambda: self._inner.note(
+                generation=generation, replaces=replaces, abandoned=abandoned, new_types=new_types
+            ),
             about,
             CommitUnknown,
         )

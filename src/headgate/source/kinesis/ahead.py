@@ -72,16 +72,19 @@ class ReadAhead:
         jitter: Callable[[], float],
         is_wanted: Callable[[Step, ShardReader], bool],
         ended: Callable[[ShardReader, Step], None],
+        began_us: int,
     ) -> None:
         """Nothing runs before `add`.
 
         Args:
             pace: limits.
-            once: a shard is over when it is at its tip.
+            once: a shard is over when it is at its tip, or at what arrived after reading began.
             jitter: gives a number in [0, 1) that spreads retries.
             is_wanted: True for a step without rows that shall be handed over all the same.
             ended: told, in a thread of the pool, when a shard ended, before its last step is handed over.
+            began_us: when reading began, microseconds since 1970 UTC.
         """
+        self._began_us = began_us
         self._pace, self._once, self._jitter = pace, once, jitter
         self._is_wanted, self._ended = is_wanted, ended
         self._changed = threading.Condition()
@@ -230,7 +233,8 @@ class ReadAhead:
                 self._turns.append(reading)
             reading.waiting.append(step)
             self._held += step.size
-        reading.is_over = step.place.is_end or (self._once and step.is_at_tip)
+        is_drained = step.is_at_tip or (step.table.num_rows > 0 and (step.place.seen_us or 0) >= self._began_us)
+        reading.is_over = step.place.is_end or (self._once and is_drained)
         if not reading.is_over:
             self._schedule(reading, began + self._pace.pause(step))
         self._changed.notify_all()

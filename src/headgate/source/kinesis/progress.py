@@ -83,6 +83,15 @@ class Progress:
             islands_at=place.islands_at,
         )
 
+    def born(self, parent: ShardInfo) -> list[tuple[ShardInfo, Place]]:
+        """Children of a shard that ended which the ledger does not know yet; nothing is read of them."""
+        found = []
+        for child in self.lineage.shards.values():
+            if parent.name in child.parents and child.name not in self.given:
+                seen = _least(place.seen_us if (place := self.given.get(p)) else None for p in child.parents)
+                found.append((child, Place(position=int(child.start), seen_us=seen)))
+        return found
+
     def take_in(self, receipt: Receipt) -> None:
         """Ranges are committed. A receipt that comes again, or late, changes nothing."""
         for part in receipt.ranges:

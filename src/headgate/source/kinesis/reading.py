@@ -171,7 +171,12 @@ class ShardReader:
 
     def _move(self, answer: Answer, asked_us: int) -> Step:
         self._iterator, self._is_trimmed, self._is_known = answer.next_iterator, False, True
-        seen_us = answer.arrived_us[-1] if answer.data else asked_us - answer.behind_ms * 1000
+        if answer.data:
+            seen_us = answer.arrived_us[-1]
+        elif answer.next_iterator is None:
+            seen_us = 0  # it ended at an unknown time: its children hold what arrived since it was last seen
+        else:
+            seen_us = asked_us - answer.behind_ms * 1000
         if answer.data:
             self._last = answer.sequences[-1]
         self.place = replace(

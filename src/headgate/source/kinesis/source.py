@@ -103,7 +103,12 @@ class KinesisSource:
             if not own and self._start != "earliest":
                 self._begin_at(self._start, self._progress, self._stream)
             self._ahead = ReadAhead(
-                self._pace, once=self._once, jitter=self._jitter, is_wanted=self._is_wanted, ended=self._learn_children
+                self._pace,
+                once=self._once,
+                jitter=self._jitter,
+                is_wanted=self._is_wanted,
+                ended=self._learn_children,
+                began_us=self._clock.now_us(),
             )
             self._read_ready(self._ahead)
 
@@ -242,4 +247,6 @@ def _batch(taken: Sequence[tuple[ShardReader, Step]], progress: Progress) -> Rec
     table = pa.concat_tables([step.table for _, step in taken]).combine_chunks()
     shard = pa.array(np.concatenate(numbers))
     ranges = [progress.give(info, place) for info, place in last.values()]
+    # With the end of a shard the ledger learns of its children: should they vanish unread, that is known.
+    ranges += [progress.give(*child) for info, place in last.values() if place.is_end for child in progress.born(info)]
     return RecordBatch(table=table.set_column(1, RECORDS.field("shard"), shard), ranges=ranges)

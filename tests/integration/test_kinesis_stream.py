@@ -383,6 +383,36 @@ def test_a_shard_that_vanished_before_its_end_is_a_gap(kinesis_url, reader_of):
     reader.step()
 
 
+def test_a_child_that_vanished_before_it_was_read_is_a_gap(kinesis_url, reader_of):
+    """The ledger learns of the children with the end of their parent."""
+    stream = StreamDriver(kinesis_url)
+    numbered, reader = Numbered(stream), reader_of(stream)
+    numbered.put(1)
+    stream.split(stream.open_shards()[0])
+    reader.until(reader.ended)
+    children = [shard.name for shard, state in reader.ledger.items() if not state.meta.get("is_end")]
+    assert len(children) == 2
+    reader.die()
+    vanish(reader.client, stream, children[0])
+    with pytest.raises(SourceGapError, match=f"no longer has {children[0]}"):
+        reader.read()
+
+
+def test_once_ends_on_a_stream_that_never_rests(kinesis_url, reader_of):
+    """What arrived after the start is not waited for."""
+    stream = StreamDriver(kinesis_url)
+    numbered = Numbered(stream)
+    numbered.put(3)
+    reader = reader_of(stream, once=True)
+
+    def one_more(_):
+        numbered.put(1)  # before each answer another record is there
+
+    intercept(reader.client, "GetRecords", one_more)
+    reader.drain()
+    assert len(reader.rows) > 3
+
+
 def vanish(client, stream, name):
     """The real service lists a closed shard until its last record is older than the retention."""
 

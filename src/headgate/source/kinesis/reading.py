@@ -79,7 +79,7 @@ class ShardReader:
         self._calls, self._stream, self._clock = calls, stream, clock
         self._accept_gap, self._notice = accept_gap, notice
         self._last = place.last(info)
-        self._is_known = place.position is not None or place.seen_us is not None
+        self._is_known = self._last is not None or place.seen_us is not None
         self._is_trimmed = False
         self._iterator: str | None = None
         self._failures = 0
@@ -171,18 +171,18 @@ class ShardReader:
 
     def _move(self, answer: Answer, asked_us: int) -> Step:
         self._iterator, self._is_trimmed, self._is_known = answer.next_iterator, False, True
+        seen_us = self.place.seen_us
         if answer.data:
-            seen_us = answer.arrived_us[-1]
-        elif answer.next_iterator is None:
-            seen_us = 0  # it ended at an unknown time: its children hold what arrived since it was last seen
-        else:
-            seen_us = asked_us - answer.behind_ms * 1000
+            seen_us = max(answer.arrived_us[-1], seen_us or 0)
+        elif answer.next_iterator is not None:
+            seen_us = max(asked_us - answer.behind_ms * 1000, seen_us or 0)
+        # Else it ended at an unknown time: its children hold what arrived since it was last seen.
         if answer.data:
             self._last = answer.sequences[-1]
         self.place = replace(
             self.place,
             position=int(self.info.start) if self._last is None else self._last + 1,
-            seen_us=max(seen_us, self.place.seen_us or 0),
+            seen_us=seen_us,
             is_end=answer.next_iterator is None,
         )
         return Step(

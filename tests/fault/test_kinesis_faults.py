@@ -205,7 +205,7 @@ def test_a_begin_that_lies_ahead_of_the_service_is_waited_for(stream, reader, mo
     reader.options["start"] = "latest"
     reader.begin()
     intercept(reader.client, "GetShardIterator", respond)
-    reader.step()
+    reader.commit(reader.some())
     sent = put(stream)
     drain(reader)
     assert len(refused) == 3

@@ -90,6 +90,13 @@ class StreamReader:
             self._is_resumed = True
         return self.source.read(timeout_seconds)
 
+    def some(self) -> RecordBatch:
+        """The next batch, uncommitted, however slow the server is."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while (batch := self.read()) is None:
+            assert time.monotonic() < end, "no batch came"
+        return batch
+
     def commit(self, batch: RecordBatch) -> None:
         """What a lake does: positions must join, a shard that ended takes nothing more."""
         for part in batch.ranges:

@@ -11,7 +11,6 @@ for whole columns first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -22,38 +21,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from headgate.core.decoded import DECODED, Columns, table_of
 from headgate.core.envelope import Envelope, EnvelopeDecoder, decoder_of
-from headgate.core.instants import instants
 from headgate.core.irregular import Part, judge_piece, pieces_of
 from headgate.core.kpl import HashRange, hash_range_of
 from headgate.core.limits import Limits
 from headgate.core.reasons import Warn
 from headgate.core.repeats import repeated_rows
 from headgate.core.texts import Text, suspicious, text_of, trimmed
-from headgate.records import NO_SUB, SEQUENCE_TYPE, RecordBatch
+from headgate.core.unfold import unfold
+from headgate.records import NO_SUB, RecordBatch
 
-#: One row a part: an event, or what was rejected in its place. `reason` is null for events. `created_us` counts
-#: microseconds since 1970 and is null where `created_at` is missing or no instant. `warnings`
-#: holds bits of Warn; `fingerprint` is xxh3 of the payload; `raw` is a reject's exact bytes where those differ from
-#: `payload` (white space around it).
-DECODED = pa.schema(
-    [
-        pa.field("payload", pa.large_binary()),
-        pa.field("shard", pa.int32()),
-        pa.field("sequence", SEQUENCE_TYPE),
-        pa.field("sub", pa.int32()),
-        pa.field("arrived_at", pa.timestamp("us", tz="UTC")),
-        pa.field("event_uuid", pa.string()),
-        pa.field("event_name", pa.string()),
-        pa.field("created_at", pa.float64()),
-        pa.field("created_us", pa.int64()),
-        pa.field("fingerprint", pa.uint64()),
-        pa.field("reason", pa.string()),
-        pa.field("detail", pa.string()),
-        pa.field("warnings", pa.uint16()),
-        pa.field("raw", pa.large_binary()),
-    ]
-)
+MAX_ODD_LINES = 4  # of a record that is taken apart by its lines; one that holds more is read once as a whole
 
 
 def decode(batch: RecordBatch, envelope: Envelope, limits: Limits) -> pa.Table:
@@ -82,6 +61,42 @@ def _decode_chunk(
     limits: Limits,
     hash_ranges: Sequence[HashRange | None],
 ) -> pa.Table:
+    lines = unfold(chunk, limits)
+    if lines is None:
+        return _decode_records(chunk, decoder, envelope, limits, hash_ranges)[0]
+    columns, odd = _columns(lines.text, np.zeros(len(lines.owners), dtype=np.bool_), decoder, envelope, limits)
+    is_left = ~lines.records  # to be looked at record by record
+    judged: dict[int, Part] = {}
+    is_left |= np.bincount(lines.owners[odd], minlength=len(chunk)) > MAX_ODD_LINES
+    for line in np.flatnonzero(odd & ~is_left[lines.owners]).tolist():
+        if not lines.is_part(line):
+            is_left[lines.owners[line]] = True
+            continue
+        piece = Part(payload=bytes(lines.text.array[line].as_py()), is_judged=False)
+        part = judge_piece(piece, envelope, limits)
+        columns.put(line, part)
+        if part.reason is not None:
+            judged[line] = part
+    # Without their data: it would be copied once a line.
+    records = chunk.select(["shard", "sequence", "arrived_at"]).take(pa.array(lines.owners))
+    table = table_of(payload=lines.text.array, chunk=records, columns=columns, parts=judged, subs=lines.subs)
+    if not is_left.any():
+        return table
+    whole = np.flatnonzero(~is_left[lines.owners])
+    left = np.flatnonzero(is_left)
+    rest, counts = _decode_records(chunk.take(pa.array(left)), decoder, envelope, limits, hash_ranges)
+    owners = np.concatenate([lines.owners[whole], np.repeat(left, counts)])
+    return pa.concat_tables([table.take(pa.array(whole)), rest]).take(pa.array(np.argsort(owners, kind="stable")))
+
+
+def _decode_records(
+    chunk: pa.RecordBatch,
+    decoder: EnvelopeDecoder,
+    envelope: Envelope,
+    limits: Limits,
+    hash_ranges: Sequence[HashRange | None],
+) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """DECODED of a chunk, and the number of parts of each record."""
     text = trimmed(chunk.column("data"))
     columns, odd = _columns(text, _faulty(chunk), decoder, envelope, limits)
     odd_rows = np.flatnonzero(odd)
@@ -101,38 +116,26 @@ def _decode_chunk(
             spread.append(k)
     for row, part in alone.items():
         columns.put(row, part)
-    usual = _table(payload=text.array, chunk=chunk, columns=columns, parts=alone)
+    usual = table_of(payload=text.array, chunk=chunk, columns=columns, parts=alone)
+    counts = np.ones(len(chunk), dtype=np.int64)
     if not spread:
-        return usual
+        return usual, counts
     rows, some_parts = odd_rows[spread], [parts[k] for k in spread]
+    counts[rows] = [len(some) for some in some_parts]
     flat = [part for some in some_parts for part in some]
-    # Without their data: it would be copied once a part.
-    records = chunk.select(["shard", "sequence", "arrived_at"]).take(
-        pa.array(np.repeat(rows, [len(p) for p in some_parts]), pa.int64())
-    )
+    records = chunk.select(["shard", "sequence", "arrived_at"]).take(pa.array(np.repeat(rows, counts[rows])))
     irregular = _irregular_table(flat, records, decoder, envelope, limits)
-    return pa.concat_tables([usual, irregular]).take(pa.array(_lay_out(len(chunk), rows, some_parts)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """What is read of n documents: the common fields as the decoder gave them, fingerprints, warnings."""
-
-    fields: dict[str, list[Any]]
-    prints: npt.NDArray[np.uint64]
-    warnings: npt.NDArray[np.uint16]
-
-    def put(self, row: int, part: Part) -> None:
-        """Enter what was found out one by one."""
-        self.fields["id"][row], self.fields["name"][row] = part.event_uuid, part.event_name
-        self.fields["created_at"][row] = part.created_at
-        self.prints[row] = xxhash.xxh3_64_intdigest(part.payload)
-        self.warnings[row] = part.warnings
+    is_usual = np.ones(len(chunk), dtype=np.bool_)
+    is_usual[rows] = False
+    stay = np.flatnonzero(is_usual)
+    owners = np.concatenate([stay, np.repeat(rows, counts[rows])])
+    order = np.concatenate([stay, np.arange(len(chunk), len(chunk) + len(flat))])[np.argsort(owners, kind="stable")]
+    return pa.concat_tables([usual, irregular]).take(pa.array(order)), counts
 
 
 def _columns(
     text: Text, odd: npt.NDArray[np.bool_], decoder: EnvelopeDecoder, envelope: Envelope, limits: Limits
-) -> tuple[_Columns, npt.NDArray[np.bool_]]:
+) -> tuple[Columns, npt.NDArray[np.bool_]]:
     """Read documents together; those that must be looked at one by one are marked in the second answer."""
     odd = odd | suspicious(text, limits)
     rows, prints = _loop(text, odd, decoder)
@@ -143,7 +146,7 @@ def _columns(
     given = {field: len(rows) - values.count(None) for field, values in fields.items()}
     repeated = repeated_rows(text.array, text.bytes, text.offsets, odd, given, envelope)
     warnings[repeated] |= int(Warn.DUPLICATE_KEY)
-    return _Columns(fields, prints, warnings), odd
+    return Columns(fields, prints, warnings), odd
 
 
 def _is_same(payload: bytes, text: Text, row: int) -> bool:
@@ -195,22 +198,6 @@ def _fault(chunk: pa.RecordBatch, i: int) -> str | None:
     return chunk.column("fault")[i].as_py() if "fault" in chunk.schema.names else None
 
 
-def _lay_out(n: int, odd_rows: npt.NDArray[np.intp], parts: Sequence[Sequence[Part]]) -> npt.NDArray[np.int64]:
-    """Indices into usual rows followed by irregular parts, in the order of records and parts."""
-    counts = np.ones(n, dtype=np.int64)
-    counts[odd_rows] = [len(p) for p in parts]
-    starts = np.cumsum(counts) - counts
-    sources = np.empty(int(counts.sum()), dtype=np.int64)
-    usual = np.ones(n, dtype=np.bool_)
-    usual[odd_rows] = False
-    sources[starts[usual]] = np.flatnonzero(usual)
-    at = n
-    for row, some in zip(odd_rows, parts, strict=True):
-        sources[starts[row] : starts[row] + len(some)] = np.arange(at, at + len(some))
-        at += len(some)
-    return sources
-
-
 def _irregular_table(
     parts: Sequence[Part], records: pa.RecordBatch, decoder: EnvelopeDecoder, envelope: Envelope, limits: Limits
 ) -> pa.Table:
@@ -226,57 +213,10 @@ def _irregular_table(
         columns.put(row, part)
     usual = np.flatnonzero(~odd)
     columns.warnings[usual] |= np.array([parts[row].warnings for row in usual.tolist()], dtype=np.uint16)
-    return _table(
+    return table_of(
         payload=text.array,
         chunk=records,
         columns=columns,
         parts={row: part for row, part in judged.items() if part.reason is not None},
         subs=np.array([p.sub for p in parts], dtype=np.int32),
     )
-
-
-def _table(
-    *,
-    payload: pa.Array,
-    chunk: pa.RecordBatch,
-    columns: _Columns,
-    parts: dict[int, Part],
-    subs: npt.NDArray[np.int32] | None = None,
-) -> pa.Table:
-    """DECODED of one chunk; `parts` holds those that may have a reason, by row."""
-    n = len(payload)
-    fields = columns.fields
-    times = instants(fields["created_at"])
-    arrays = [
-        payload,
-        chunk.column("shard"),
-        chunk.column("sequence"),
-        pa.array(np.full(n, NO_SUB, dtype=np.int32) if subs is None else subs),
-        chunk.column("arrived_at"),
-        _ids(fields["id"]),
-        pa.array(fields["name"], pa.string()),
-        pa.array(times.seconds, mask=~times.present),
-        pa.array(times.us, mask=~times.ok),
-        pa.array(columns.prints),
-        _sparse(n, {row: part.reason for row, part in parts.items() if part.reason is not None}, pa.string()),
-        _sparse(n, {row: part.detail for row, part in parts.items() if part.detail is not None}, pa.string()),
-        pa.array(times.warnings | columns.warnings),
-        _sparse(n, {row: part.payload for row, part in parts.items() if part.reason}, pa.large_binary()),
-    ]
-    return pa.Table.from_arrays(arrays, schema=DECODED)
-
-
-def _sparse(n: int, values: dict[int, str] | dict[int, bytes], kind: pa.DataType) -> pa.Array:
-    """A column that is null but for a few rows."""
-    if not values:
-        return pa.nulls(n, kind)
-    index = np.full(n, -1, dtype=np.int32)
-    index[list(values)] = np.arange(len(values), dtype=np.int32)
-    return pa.array(list(values.values()), kind).take(pa.array(index, mask=index < 0))
-
-
-def _ids(values: list[Any]) -> pa.Array:
-    try:
-        return pa.array(values, pa.string())
-    except (pa.ArrowTypeError, pa.ArrowInvalid):
-        return pa.array([str(v) if type(v) is int else v for v in values], pa.string())

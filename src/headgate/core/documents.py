@@ -219,17 +219,28 @@ def split(
         at = _end(between, buffer, at)
         if at == len(buffer):
             return Split(parts, at)
-        step = _one(buffer, at, is_last, hopeless)
-        end = step.at
-        if step.outcome in (Outcome.BROKEN, Outcome.TOO_DEEP):
-            is_far = step.at - at > limit_bytes or step.outcome is Outcome.TOO_DEEP
-            end = buffer.find(b"\n", step.at if is_far else at)
-            if end < 0 and is_last:
-                end = len(buffer)
-        if end < 0 or step.outcome is Outcome.MORE:
+        end = _end_of_part(buffer, at, is_last, limit_bytes, hopeless)
+        if end < 0:
             return Split(parts, at)
         parts.append((at, end))
         at = end
+
+
+def part_at(buffer: bytes, at: int) -> int:
+    """Where the part ends that begins at `at`, of a buffer that is whole and where no earlier part reaches so far."""
+    return _end_of_part(buffer, at, True, LIMIT_BYTES, {})
+
+
+def _end_of_part(buffer: bytes, at: int, is_last: bool, limit_bytes: int, hopeless: dict[int, int]) -> int:
+    """End of a document, or of what cannot be read; -1 where more bytes are needed to know."""
+    step = _one(buffer, at, is_last, hopeless)
+    if step.outcome is Outcome.MORE:
+        return -1
+    if step.outcome is Outcome.DONE:
+        return step.at
+    is_far = step.at - at > limit_bytes or step.outcome is Outcome.TOO_DEEP
+    end = buffer.find(b"\n", step.at if is_far else at)
+    return len(buffer) if end < 0 and is_last else end
 
 
 def _one(buffer: bytes, at: int, is_last: bool, hopeless: dict[int, int]) -> Step:

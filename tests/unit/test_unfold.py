@@ -62,7 +62,7 @@ def check(some):
     found = decode(record_batch(some), ENVELOPE, LIMITS).to_pylist()
     wanted = [(i, part) for i, record in enumerate(some) for part in parts_of(record, None, ENVELOPE, LIMITS)]
     assert [(int.from_bytes(row["sequence"], "big"), row["sub"]) for row in found] == [(i, p.sub) for i, p in wanted]
-    for row, (i, part) in zip(found, wanted, strict=True):
+    for row, (_, part) in zip(found, wanted, strict=True):
         assert row["reason"] == part.reason
         assert row["detail"] == part.detail
         assert (row["payload"] if row["raw"] is None else row["raw"]) == part.payload

@@ -72,7 +72,7 @@ def _decode_chunk(
         if not lines.is_part(line):
             is_left[lines.owners[line]] = True
             continue
-        piece = Part(payload=bytes(lines.text.array[line].as_py()), is_judged=False)
+        piece = Part(payload=lines.text.row(line), is_judged=False)
         part = judge_piece(piece, envelope, limits)
         columns.put(line, part)
         if part.reason is not None:
@@ -100,11 +100,10 @@ def _decode_records(
     text = trimmed(chunk.column("data"))
     columns, odd = _columns(text, _faulty(chunk), decoder, envelope, limits)
     odd_rows = np.flatnonzero(odd)
-    exact = _Exact(chunk.column("data"))
+    exact = text_of(chunk.column("data"))
     shards = np.asarray(chunk.column("shard"))
     parts = [
-        pieces_of(exact.record(i), _fault(chunk, i), envelope, limits, hash_ranges[shards[i]])
-        for i in odd_rows.tolist()
+        pieces_of(exact.row(i), _fault(chunk, i), envelope, limits, hash_ranges[shards[i]]) for i in odd_rows.tolist()
     ]
     alone: dict[int, Part] = {}
     spread: list[int] = []
@@ -144,7 +143,7 @@ def _columns(
     fields = decoder.columns(rows)
     warnings = np.zeros(len(rows), dtype=np.uint16)
     given = {field: len(rows) - values.count(None) for field, values in fields.items()}
-    repeated = repeated_rows(text.array, text.bytes, text.offsets, odd, given, envelope)
+    repeated = repeated_rows(text.array, text.data, text.offsets, odd, given, envelope)
     warnings[repeated] |= int(Warn.DUPLICATE_KEY)
     return Columns(fields, prints, warnings), odd
 
@@ -177,21 +176,6 @@ def _loop(text: Text, odd: npt.NDArray[np.bool_], decoder: EnvelopeDecoder) -> t
             odd[len(rows)] = True
             rows.append(decoder.empty)
     return rows, np.fromiter(map(xxhash.xxh3_64_intdigest, documents), np.uint64, len(documents))
-
-
-class _Exact:
-    """The records' exact bytes, without the line end."""
-
-    def __init__(self, data: pa.Array) -> None:
-        _, offsets, values = data.buffers()
-        self._offsets = np.frombuffer(offsets, dtype=np.int64)[data.offset :]
-        self._view = memoryview(values) if values is not None else memoryview(b"")
-
-    def record(self, i: int) -> bytes:
-        data = bytes(self._view[self._offsets[i] : self._offsets[i + 1]])
-        if data.endswith(b"\n"):
-            return data[:-2] if data.endswith(b"\r\n") else data[:-1]
-        return data
 
 
 def _fault(chunk: pa.RecordBatch, i: int) -> str | None:

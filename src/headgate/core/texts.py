@@ -20,12 +20,16 @@ _LOOK_BYTES = 1 << 18  # bytes looked at in one numpy pass, so that the masks st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """Trimmed record texts as one Arrow array and what the loop needs of it."""
+    """Texts of records as one Arrow array, and what is needed to look into it."""
 
     array: pa.Array
     offsets: npt.NDArray[np.int64]
     view: memoryview
-    bytes: npt.NDArray[np.uint8]
+    data: npt.NDArray[np.uint8]
+
+    def row(self, i: int) -> bytes:
+        """One of the texts."""
+        return self.view[self.offsets[i] : self.offsets[i + 1]].tobytes()
 
 
 def trimmed(data: pa.Array) -> Text:
@@ -43,7 +47,7 @@ def text_of(array: pa.Array) -> Text:
     _, offsets, values = array.buffers()
     bounds = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
     view = memoryview(values) if values is not None else memoryview(b"")
-    return Text(array=array, offsets=bounds, view=view, bytes=np.frombuffer(view, dtype=np.uint8))
+    return Text(array=array, offsets=bounds, view=view, data=np.frombuffer(view, dtype=np.uint8))
 
 
 def suspicious(text: Text, limits: Limits) -> npt.NDArray[np.bool_]:
@@ -51,7 +55,7 @@ def suspicious(text: Text, limits: Limits) -> npt.NDArray[np.bool_]:
     lengths = np.diff(text.offsets)
     odd = lengths > limits.max_event_bytes
     if lengths.size and lengths.max() >= MIN_DEEP_BYTES:
-        opens = _opening_brackets(text.bytes)
+        opens = _opening_brackets(text.data)
         # More than MAX_DEPTH in one row stand closer together than the longest row is long.
         if len(opens) > MAX_DEPTH and (opens[MAX_DEPTH:] - opens[:-MAX_DEPTH]).min() < lengths.max():
             odd |= _count_per_row(text, opens) > MAX_DEPTH

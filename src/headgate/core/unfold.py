@@ -31,7 +31,7 @@ class Unfolded:
         owners: (lines) the row of each line's record in the chunk.
         subs: (lines, int32) number of the line in its record.
         exact: the lines as they came, with white space and line ends.
-        record_ends: (lines) where in `exact.bytes` each line's record ends.
+        record_ends: (lines) where in `exact.data` each line's record ends.
     """
 
     records: npt.NDArray[np.bool_]
@@ -46,7 +46,7 @@ class Unfolded:
         start, end = self.exact.offsets[line : line + 2].tolist()
         length = int(self.text.offsets[line + 1] - self.text.offsets[line])
         is_inner = end < self.record_ends[line]
-        if not length or end - start - length != is_inner or self.exact.bytes[start] == _ARRAY:
+        if not length or end - start - length != is_inner or self.exact.data[start] == _ARRAY:
             return False
         return part_at(bytes(self.exact.view[start : self.record_ends[line]]), 0) == length
 
@@ -66,7 +66,7 @@ def unfold(chunk: pa.RecordBatch, limits: Limits) -> Unfolded | None:
     folded = np.zeros(len(chunk), dtype=np.bool_)
     folded[rows] = True
     folded &= lengths <= limits.max_record_bytes
-    folded[folded] &= text.bytes[starts[folded]] == _OBJECT
+    folded[folded] &= text.data[starts[folded]] == _OBJECT
     if "fault" in chunk.schema.names:
         folded &= ~np.asarray(pc.is_valid(chunk.column("fault")))
     if not folded.any():
@@ -98,7 +98,7 @@ def _inner_line_ends(text: Text) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     first, last = int(text.offsets[0]), int(text.offsets[-1])
     found = []
     for start in range(first, last, _LOOK_BYTES):
-        found.append(np.flatnonzero(text.bytes[start : min(start + _LOOK_BYTES, last)] == _LINE_END) + start)
+        found.append(np.flatnonzero(text.data[start : min(start + _LOOK_BYTES, last)] == _LINE_END) + start)
     ends = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
     rows = np.searchsorted(text.offsets, ends, side="right") - 1
     is_inner = ends + 1 < text.offsets[rows + 1]

@@ -4,13 +4,22 @@ import boto3
 import pytest
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from headgate.errors import ConfigError, HeadgateError, PermanentError, TransientError
 from headgate.records import Counts, Receipt, Shard, ShardState
-from headgate.source.kinesis.answers import answer_of
+from headgate.source.kinesis.answers import Answer, answer_of, records_of
 from headgate.source.kinesis.faults import REACTIONS, ExpiredError, MissingError, RefusedError, kinesis_error
 from headgate.source.kinesis.lineage import Lineage, ShardInfo
-from headgate.source.kinesis.positions import Place, StreamIdentity, meta_of, place_of, sequence_numbers
+from headgate.source.kinesis.positions import (
+    MAX_SEQUENCE,
+    Place,
+    StreamIdentity,
+    meta_of,
+    place_of,
+    sequence_numbers,
+)
 from headgate.source.kinesis.progress import Progress
 
 STREAM = StreamIdentity(arn="arn:aws:kinesis:us-east-1:1:stream/s", created_us=5)
@@ -50,6 +59,21 @@ def test_what_is_no_sequence_number_is_refused(text):
 def test_sequence_numbers_are_compared_as_integers():
     assert sequence_numbers(["9", "10", "0" * 5 + "11"]) == [9, 10, 11]
     assert sequence_numbers([]) == []
+
+
+@given(st.lists(st.integers(0, MAX_SEQUENCE)))
+@example([0, 2**64 - 1, 2**64, 2**128 - 1, 2**191, MAX_SEQUENCE])
+def test_a_record_ends_where_the_next_sequence_number_is(numbers):
+    answer = Answer(
+        data=[b""] * len(numbers),
+        sequences=numbers,
+        arrived_us=[0] * len(numbers),
+        next_iterator=None,
+        behind_ms=0,
+    )
+    table = records_of(answer)
+    assert [int.from_bytes(value, "big") for value in table["sequence"].to_pylist()] == numbers
+    assert [int.from_bytes(value, "big") for value in table["end"].to_pylist()] == [number + 1 for number in numbers]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"Records":1}', b'{"Records":[{"Data":"?"}]}', b"<html>"])

@@ -122,17 +122,27 @@ def _whole_milliseconds(seconds: Sequence[float]) -> list[int]:
 def records_of(answer: Answer) -> pa.Table:
     """RECORDS of one answer; `shard` is 0 throughout."""
     n = len(answer.data)
+    sequences = b"".join([number.to_bytes(SEQUENCE_BYTES, "big") for number in answer.sequences])
     columns = [
         pa.array(answer.data, pa.large_binary()),
         pa.array(np.zeros(n, dtype=np.int32)),
-        _sequences(answer.sequences, 0),
-        _sequences(answer.sequences, 1),
+        _sequence_array(n, sequences),
+        _sequence_array(n, _successors(sequences)),
         pa.array(np.array(answer.arrived_us, dtype=np.int64)).cast(pa.timestamp("us", tz="UTC")),
         pa.nulls(n, pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=RECORDS)
 
 
-def _sequences(numbers: Sequence[int], more: int) -> pa.Array:
-    flat = b"".join([(number + more).to_bytes(SEQUENCE_BYTES, "big") for number in numbers])
-    return pa.Array.from_buffers(SEQUENCE_TYPE, len(numbers), [None, pa.py_buffer(flat)])
+def _successors(sequences: bytes) -> bytes:
+    """Each number plus one; none is the largest that 24 bytes hold."""
+    words = np.frombuffer(sequences, dtype=">u8").reshape(-1, SEQUENCE_BYTES // 8).astype(np.uint64)
+    carry = np.ones(len(words), dtype=np.bool_)
+    for column in range(words.shape[1] - 1, -1, -1):
+        words[:, column] += carry
+        carry &= words[:, column] == 0
+    return words.astype(">u8").tobytes()
+
+
+def _sequence_array(n: int, flat: bytes) -> pa.Array:
+    return pa.Array.from_buffers(SEQUENCE_TYPE, n, [None, pa.py_buffer(flat)])

@@ -20,6 +20,7 @@ from headgate.testing.pairs import ALL, Generated, Pair, Servers, generate, kill
 BATCHES_A_LIFE = 3  # about; a kill then falls into any stage of any batch
 SLOW_STORES = ("dynamodb", "s3")  # one request an id, of which the emulator takes about 150 a second
 SLOW_SHARE = 5  # of the events
+ENOUGH = 0.75  # of the kills must have found the run at work; the last ones may come too late
 
 
 def main() -> int:
@@ -58,7 +59,7 @@ def killed(pair: Pair, servers: Servers, generated: Generated, options: argparse
     outcome, found = judged.outcome, list(judged.breaches)
     if outcome.exit_code:
         found.append(f"the last run ended with {outcome.exit_code}: {outcome.errors[-500:]}")
-    if outcome.kills < options.kills:
+    if outcome.kills < options.kills * ENOUGH:
         found.append(f"only {outcome.kills} of {options.kills} kills found the run at work: take more events")
     print(
         f"{pair!s:40} {outcome.kills} kills, {outcome.starts} starts, {time.monotonic() - began:.0f} s: "

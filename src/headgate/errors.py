@@ -2,6 +2,7 @@
 
 HeadgateError
 ├── ConfigError       wrong usage or configuration: exit 2, nothing was touched
+│   └── SourceMissingError nothing is where the source is said to be
 ├── RecordError       the data cannot be read: becomes a row in `rejected`, never leaves `core/`
 ├── TransientError    the outside world did not answer: wait, try again, never skip
 ├── PermanentError    a human is needed: stop, do not acknowledge the source, exit 1
@@ -25,6 +26,10 @@ class ConfigError(HeadgateError):
     """Wrong usage or configuration. Reaction: exit 2; nothing was touched."""
 
     exit_code = 2
+
+
+class SourceMissingError(ConfigError):
+    """Nothing is where the source is said to be. Reaction: exit 2; `verify` goes by the ledger where it knows it."""
 
 
 class RecordError(HeadgateError):

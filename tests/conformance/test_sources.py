@@ -11,6 +11,7 @@ import pytest
 import zstandard
 
 from headgate.source.files import FileSource
+from headgate.source.listing import LocalFiles
 from headgate.source.stdin import StdinSource
 from headgate.testing.source_suite import SourceSuite
 
@@ -49,7 +50,7 @@ class FilesSuite(SourceSuite):
         raise NotImplementedError
 
     def open(self) -> FileSource:
-        return FileSource(str(self.folder / self.name), clock=StillClock())
+        return FileSource(LocalFiles(str(self.folder / self.name)), clock=StillClock())
 
 
 class TestFile(FilesSuite):

@@ -15,6 +15,7 @@ from headgate.core.limits import Limits
 from headgate.errors import ConfigError, TransientError
 from headgate.records import RecordBatch, Shard, ShardState
 from headgate.source.files import FileSource
+from headgate.source.listing import LocalFiles
 from headgate.testing.source_suite import drain, rows_of, states_after
 
 
@@ -46,7 +47,7 @@ def _close_sources() -> Iterator[None]:
 
 
 def new_source(path: Path, clock: SleepingClock | None = None, **settings: object) -> FileSource:
-    OPENED.append(FileSource(str(path), clock=clock or SleepingClock(), **{"name": "files", **settings}))
+    OPENED.append(FileSource(LocalFiles(str(path)), clock=clock or SleepingClock(), **{"name": "files", **settings}))
     return OPENED[-1]
 
 

@@ -167,7 +167,7 @@ class Standby(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """S3, or a storage that speaks like it, for lakes and claims; credentials come from the SDK's own chain."""
+    """S3, or a storage that speaks like it, for sources, lakes and claims; credentials come from the SDK's chain."""
 
     region: Annotated[NonEmpty | None, Meta(description="Region of the bucket.", examples=["eu-west-1"])] = None
     endpoint_url: Annotated[

@@ -24,9 +24,10 @@ from headgate.lake.storage import Storage
 from headgate.ports import LedgerState
 from headgate.records import Counts, Shard, ShardState
 from headgate.source.identity import HEAD_BYTES
-from headgate.source.inflate import MAGICS
+from headgate.source.inflate import is_compressed
 from headgate.source.known import KnownShards
-from headgate.source.listing import Listed, list_files
+from headgate.source.listing import list_files
+from headgate.source.place import Listed
 
 STATE_FOLDER = "_headgate"
 OWN_STORE = "inside the lake"
@@ -158,7 +159,7 @@ def _file_lags(
                 head = opened.read(HEAD_BYTES)
         except OSError:
             continue
-        is_plain = not (file.name.endswith((".gz", ".zst")) or head.startswith(MAGICS))
+        is_plain = not is_compressed(file.name, head)
         shard = known.find(file.name, head, file.size if is_plain else None)
         if shard is None or shard.position is None:
             new += bool(head)

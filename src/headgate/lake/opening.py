@@ -23,7 +23,7 @@ def open_storage(lake: str, options: S3Options | None = None) -> Storage:
             from headgate.lake.s3 import S3Storage
         except ImportError as error:
             raise ConfigError(
-                f"{lake}: lakes on S3 need the package {error.name}; install it with `pip install 'headgate[aws]'`"
+                f"{lake}: S3 needs the package {error.name}; install it with `pip install 'headgate[aws]'`"
             ) from error
         return S3Storage(lake, options or S3Options())
     if "://" in lake and not lake.startswith("file://"):

@@ -20,6 +20,7 @@ from pyarrow.fs import FileSystem, S3FileSystem, SubTreeFileSystem
 from headgate.errors import ConfigError
 from headgate.lake.s3_credentials import CredentialChain
 from headgate.lake.s3_errors import code_of, is_about_credentials, s3_error, status_of
+from headgate.lake.s3_object import S3Object, described, part_of
 from headgate.lake.s3_options import S3Options, parse_root
 from headgate.lake.storage import Bytes, checked
 
@@ -170,16 +171,31 @@ class S3Storage:
 
     def list(self, prefix: str) -> Iterator[str]:
         """Pages of 1,000, beginning at the prefix."""
-        return (path for path, _ in self.sizes(prefix))
+        return (found.path for found in self.objects(prefix))
 
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
         """As `list`: the pages tell the sizes."""
+        return ((found.path, found.size) for found in self.objects(prefix))
+
+    def objects(self, prefix: str) -> Iterator[S3Object]:
+        """As `list`, with all that the pages tell."""
         folder, _, _ = prefix.rpartition("/")
         # obstore lists whole folders; the offset leads past what cannot begin with the prefix.
         offset = prefix[:-1] if not prefix.endswith("/") and prefix else None
         with self._mapped(prefix):
             for page in obstore.list(self._repeating, folder or None, offset=offset, chunk_size=_LIST_PAGE):
-                yield from ((m["path"], m["size"]) for m in page if m["path"].startswith(prefix))
+                yield from (described(meta) for meta in page if meta["path"].startswith(prefix))
+
+    def look(self, path: str) -> S3Object | None:
+        """One request; None where there is no such object."""
+        return self._ask(path, lambda full: described(obstore.head(self._repeating, full)))
+
+    def fetch(self, path: str, start: int, stop: int, version: str | None) -> tuple[bytes, S3Object] | None:
+        """Bytes from `start` up to `stop`, fewer at the object's end, and what they are a part of. One request.
+
+        None where there is no such object, or not in this version; with None whatever version is there.
+        """
+        return self._ask(path, lambda full: part_of(self._repeating, full, start, stop, version))
 
     def tail(self, path: str, num_bytes: int) -> bytes | None:
         """One request for a range from the end."""
@@ -192,7 +208,8 @@ class S3Storage:
 
     def size(self, path: str) -> int | None:
         """One request."""
-        return self._ask(path, lambda full: int(obstore.head(self._repeating, full)["size"]))
+        found = self.look(path)
+        return None if found is None else found.size
 
     def rename(self, path: str, target: str) -> bool:
         """Copied by the server, then deleted here; killed in between, both are there and it may be called again."""
@@ -222,8 +239,10 @@ class S3Storage:
             try:
                 return question(checked(path, self._root))
             except FileNotFoundError as error:
-                if code_of(error) == "NoSuchBucket":
+                code, was_reached = code_of(error), self._was_reached
+                if code == "NoSuchBucket":
                     raise
+        self._was_reached = was_reached or code is not None  # to HEAD a bucket that is missing answers no more
         return None
 
     @contextlib.contextmanager

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+from obstore.exceptions import InvalidPathError
+
 from headgate.errors import ConfigError, HeadgateError, PermanentError, TransientError
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _REDIRECT = "redirect without LOCATION"  # obstore's words for 301 of another region
+_PATH = re.compile(r'[Pp]ath "(.*?)"', re.DOTALL)
 _CODE = re.compile(r"<Code>([\w.]+)</Code>")
 
 #: Codes of S3 after which waiting cannot help: somebody named the wrong thing.
@@ -33,6 +36,7 @@ CREDENTIALS = {
 #: Codes of the world's weather, and what to do where they last.
 WAIT = {
     "AccessDenied": "access denied: allow this identity s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket",
+    "InvalidObjectState": "the object is archived: restore it",
     "AllAccessDisabled": "access denied: the account's S3 is switched off",
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it",
     "SlowDown": "S3 asks for fewer requests",
@@ -87,6 +91,12 @@ def s3_error(error: Exception, where: str, *, was_reached: bool) -> HeadgateErro
         where: the URI of the file.
         was_reached: whether this bucket has answered before; else a wrong name is the configuration's.
     """
+    if isinstance(error, InvalidPathError):
+        found = _PATH.search(str(error))
+        return PermanentError(
+            f"{where}: the key {(found[1] if found else str(error))!r} has an empty part, a dot as a part or a control "
+            "character, which cannot be read: name it otherwise, or a prefix that does not contain it"
+        )
     code, status = code_of(error), status_of(error)
     if code in STOP or (code is None and status in _STOP_STATUS):
         sentence = f"{where}: {STOP.get(code or '', _BY_STATUS.get(status or 0, ''))}"

@@ -1,4 +1,4 @@
-"""Files as a source: one, a folder or a glob of JSON, read once or followed as they grow.
+"""Files as a source: one, a folder or a glob of JSON, read once or followed as they grow and come.
 
 Guarantee: the Source port's. A file is read front to back; its bytes are its own memory of what was sent, so
     `ack`
@@ -9,24 +9,26 @@ block.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from datetime import datetime
+from itertools import islice
 from typing import Literal
 
 import pyarrow as pa
 
 from headgate.core.limits import Limits
-from headgate.errors import ConfigError, TransientError
+from headgate.errors import SourceMissingError, TransientError
 from headgate.ports import Clock
 from headgate.records import Receipt, RecordBatch, Shard, ShardRange, ShardState
 from headgate.source.identity import HEAD_BYTES, parse
-from headgate.source.inflate import MAGICS
+from headgate.source.inflate import is_compressed
 from headgate.source.known import KnownShards
-from headgate.source.listing import Listed, as_text, list_files
+from headgate.source.listing import as_text
+from headgate.source.place import Files, Listed, ReplacedError
 from headgate.source.reader import BLOCK_BYTES
-from headgate.source.track import Track
+from headgate.source.track import Track, head_of
 
 POLL_SECONDS = 0.5  # seconds between two listings while following
 QUIET_SECONDS = 1.0  # seconds without growth after which a whole last line needs no newline
@@ -41,7 +43,7 @@ class FileSource:
 
     def __init__(
         self,
-        path: str,
+        files: Files,
         *,
         clock: Clock,
         name: str | None = None,
@@ -53,9 +55,9 @@ class FileSource:
         """Name the files.
 
         Args:
-            path: a file, a folder (with all below it) or a glob.
+            files: where they lie.
             clock: for waiting and polling.
-            name: the source's name in positions; the absolute path by default.
+            name: the source's name in positions; the place's by default.
             once: True where the source is drained at the files' ends, False to follow them.
             start: `latest` begins at the ends that the files have now, where nothing of this source was ever
                 committed; a time leaves out files that were last modified before it and have no position.
@@ -63,10 +65,11 @@ class FileSource:
             poll_seconds: how often to look for growth and new files.
         """
         self.notices: list[str] = []
-        self._path = path
-        self._name = as_text(name or os.path.abspath(path))
+        self._files = files
+        self._name = as_text(name) if name else files.name
         self._clock = clock
         self._once = once
+        self._may_grow = files.may_grow and not once
         self._start = start
         self._limits = limits or Limits()
         self._poll_seconds = poll_seconds
@@ -88,7 +91,8 @@ class FileSource:
         """See Source.
 
         Raises:
-            ConfigError: there is no such file or folder.
+            SourceMissingError: there is no such file or folder.
+            ConfigError: what is there can be no source.
         """
         self.close()
         self._known.resume(self._name, shards)
@@ -100,7 +104,7 @@ class FileSource:
             if shard.source == self._name and state.position
         }
         self._tracks, self._ready, self._error = {}, deque(), None
-        files = list_files(self._path)
+        files = self._files.listing()
         if self._skipped is None:
             self._skipped = {file.name for file in files if self._start == "latest" and not own}
         self._take(files)
@@ -132,15 +136,16 @@ class FileSource:
             self._acknowledged[part.shard.name] = int(part.end)
 
     def horizon_us(self) -> int | None:
-        """See Source: the first arrival of the files that have more to give; any that is followed may grow."""
-        open_files = [track for track in list(self._tracks.values()) if not self._once or not self._is_through(track)]
-        return min((track.arrived_us for track in open_files), default=None)
+        """See Source: the first arrival of the files that have more to give, or may grow."""
+        queued = set(self._ready)
+        tracks = [t for t in list(self._tracks.values()) if t.listed.name in queued or not self._is_through(t)]
+        return min((track.arrived_us for track in tracks), default=None)
 
     def _is_through(self, track: Track) -> bool:
-        """True where the file is read to its end and all of it is acknowledged."""
+        """True where all that was read of the file is acknowledged, and it cannot grow."""
         shard = track.shard
-        if shard is None or shard.position is None or track.listed.name in self._ready:
-            return False
+        if self._may_grow or shard is None or shard.position is None:
+            return not self._may_grow
         return self._acknowledged.get(shard.identity.name, -1) >= shard.position
 
     def abandoned(self, shards: Mapping[Shard, ShardState]) -> Collection[Shard]:
@@ -173,19 +178,21 @@ class FileSource:
         if file is None:
             return None
         try:
-            with open(file.path, "rb") as opened:
-                head = opened.read(HEAD_BYTES)
+            if ended := known.ended(file.name, file.version):
+                return ended.identity.name
+            with closing(self._files.open(file, HEAD_BYTES)) as opened:
+                head = head_of(opened)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise _unreadable(file.path, error) from error
-        shard = known.find(file.name, head, None if _is_compressed(file.name, head) else file.size)
+        shard = known.find(file.name, head, None if is_compressed(file.name, head) else file.size)
         return shard.identity.name if shard else None
 
     def _list_what_is(self) -> list[Listed]:
         try:
-            return list_files(self._path)
-        except ConfigError:
+            return self._files.listing()
+        except SourceMissingError:
             return []
 
     def _look(self) -> None:
@@ -204,10 +211,11 @@ class FileSource:
             track = self._tracks.get(file.name)
             is_ready = track is None or track.listed != file
             if track is None:
-                track = self._tracks[file.name] = Track(file, now, is_followed=not self._once)
+                track = self._tracks[file.name] = Track(self._files, file, now, is_followed=self._may_grow)
                 is_ready = self._is_wanted(track)
             elif is_ready:
                 track.change(file, now)
+            is_ready = is_ready and not self._known.ended(file.name, file.version)
             track.may_finish = now - track.changed >= QUIET_SECONDS
             is_quiet = track.is_held and track.may_finish
             if (is_ready or is_quiet) and file.name not in queued:
@@ -235,13 +243,19 @@ class FileSource:
         ranges: list[ShardRange] = []
         room = BLOCK_BYTES
         for _ in range(min(len(self._ready), MAX_FILES_A_READ)):
+            following = (self._tracks[name] for name in islice(self._ready, MAX_OPEN))
+            self._files.expect([track.listed for track in following if not track.is_open])
             track = self._tracks[self._ready[0]]
             try:
                 cut = track.read(self._known, self._name, len(ranges), room, self._limits, self.notices)
             except FileNotFoundError:
                 self._vanish(track.listed.name)
                 continue
-            except OSError as error:
+            except ReplacedError:
+                track.close()
+                self.notices.append(f"{track.listed.path} was replaced while it was read")
+                continue
+            except (OSError, TransientError) as error:
                 track.close()
                 self._error = _unreadable(track.listed.path, error)
                 self._ready.rotate(-1)
@@ -261,12 +275,12 @@ class FileSource:
         """Put the file just read where it belongs. True where it has more: then the block is full."""
         if not track.at_end:
             # Inside a record larger than a block it keeps its turn: closed, it would begin that record again.
-            if not self._once and track.can_rotate and has_moved:
+            if self._may_grow and track.can_rotate and has_moved:
                 self._ready.rotate(-1)
                 self._close_others()
             return True
         self._ready.popleft()
-        if self._once or track.can_rotate:
+        if not self._may_grow or track.can_rotate:
             track.close()
         else:
             self._close_others()
@@ -278,9 +292,7 @@ class FileSource:
             track.close()
 
 
-def _is_compressed(name: str, head: bytes) -> bool:
-    return name.endswith((".gz", ".zst")) or head.startswith(MAGICS)
-
-
-def _unreadable(path: str, error: OSError) -> TransientError:
+def _unreadable(path: str, error: OSError | TransientError) -> TransientError:
+    if isinstance(error, TransientError):
+        return error
     return TransientError(f"cannot read {path}: {error.strerror}; may this user read it?")

@@ -173,6 +173,11 @@ class ZstdStream:
         return None if self._frame is None else f"zstd stream ends early at byte {self._taken}"
 
 
+def is_compressed(name: str, head: bytes) -> bool:
+    """True where `open_stream` inflates."""
+    return name.endswith((".gz", ".zst")) or head.startswith(MAGICS)
+
+
 def open_stream(raw: Raw, head: bytes, name: str = "") -> Stream:
     """Choose by magic bytes, or by the name's ending where a compressed file does not begin as it should.
 

@@ -25,6 +25,7 @@ class FileShard:
         is_closed: its open claims were given up: it is never read again, under this name.
         begin: where to begin where there is no position (`--start latest`); kept for as long as the process
             lives.
+        ended: how far of which content it was read when that content's end was reached, see `mark_end`.
     """
 
     identity: Identity
@@ -34,6 +35,7 @@ class FileShard:
     layout: Layout | None = None
     is_closed: bool = False
     begin: int = 0
+    ended: str | None = None
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -43,7 +45,15 @@ class FileShard:
             "arrived_us": self.arrived_us,
             "turn": self.turn,
             "layout": self.layout,
+            **({"ended": self.ended} if self.ended else {}),
         }
+
+    def mark_end(self, content: str) -> None:
+        """Its position is the end of this content: with both the same, nothing is there to be read.
+
+        The position is part of the mark, because the ledger may keep the mark with a part of the range only.
+        """
+        self.ended = f"{self.position} {content}"
 
 
 class KnownShards:
@@ -80,6 +90,7 @@ class KnownShards:
         shard.turn = int(state.meta.get("turn", shard.turn))
         shard.is_closed = state.closed
         shard.layout = cast("Layout | None", state.meta.get("layout"))
+        shard.ended = state.meta.get("ended")
 
     def _add(self, shard: FileShard) -> None:
         self._by_path.setdefault(shard.identity.path, []).append(shard)
@@ -102,6 +113,11 @@ class KnownShards:
                 is_shorter = size is not None and shard.position is not None and size < shard.position
                 return None if is_shorter or shard.is_closed else shard
         return None
+
+    def ended(self, path: str, content: str) -> FileShard | None:
+        """The shard that was read to the end of this very content, and to nothing beyond."""
+        shard = next(reversed(self._by_path.get(path, [])), None)
+        return shard if shard and not shard.is_closed and shard.ended == f"{shard.position} {content}" else None
 
     def found(self, path: str, head: bytes, modified_us: int) -> tuple[FileShard, str | None]:
         """Enter a file that no known shard is.

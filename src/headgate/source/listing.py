@@ -1,43 +1,50 @@
-"""The files that a SOURCE names: one file, a folder with all below it, or a glob."""
+"""Local files as a source: one file, a folder with all below it, or a glob."""
 
 from __future__ import annotations
 
 import errno
 import glob
+import io
 import os
 import stat
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
-from headgate.errors import ConfigError, TransientError
-
-ENDINGS = (".json", ".jsonl", ".ndjson")
-COMPRESSIONS = (".gz", ".zst")
+from headgate.errors import ConfigError, SourceMissingError, TransientError
+from headgate.source.place import LAKE_MARK, Listed, is_read
 
 
-class Listed(NamedTuple):
-    """One file as the listing found it; `name` is its path relative to the source, see `as_text`."""
+class LocalFiles:
+    """What a path names on this machine; see Files."""
 
-    name: str
-    path: str
-    size: int
-    modified_us: int
-    inode: tuple[int, int]
+    may_grow = True
+
+    def __init__(self, path: str) -> None:
+        """Look at nothing yet; `path` is a file, a folder or a glob."""
+        self._path = path
+        self.name = as_text(os.path.abspath(path))
+
+    def listing(self) -> list[Listed]:
+        """See Files, and `list_files`."""
+        return list_files(self._path)
+
+    def expect(self, files: Sequence[Listed]) -> None:
+        """See Files: nothing is far away."""
+
+    def open(self, file: Listed, first_bytes: int) -> LocalFile:
+        """See Files."""
+        return LocalFile(file.path)
 
 
-def is_read(path: str) -> bool:
-    """True where a folder's or glob's file is one that is read: JSON by its ending, not hidden."""
-    base = os.path.basename(path)
-    for ending in COMPRESSIONS:
-        base = base.removesuffix(ending)
-    return base.endswith(ENDINGS) and not base.startswith(".")
+class LocalFile(io.FileIO):
+    """An open local file; see Opened. It is the file, not its path, that is open."""
 
+    content = None
 
-def is_document_file(path: str) -> bool:
-    """True for `.json`, compressed or not: it may hold documents over several lines."""
-    for ending in COMPRESSIONS:
-        path = path.removesuffix(ending)
-    return path.endswith(".json")
+    def __init__(self, path: str) -> None:
+        """Open it."""
+        super().__init__(path)
+        status = os.fstat(self.fileno())
+        self.size, self.modified_us = status.st_size, status.st_mtime_ns // 1000
 
 
 def list_files(source: str) -> list[Listed]:
@@ -48,14 +55,15 @@ def list_files(source: str) -> list[Listed]:
             are left out.
 
     Raises:
-        ConfigError: a path without wildcards where nothing is.
+        SourceMissingError: a path without wildcards where nothing is.
+        ConfigError: a path of what is no file.
         TransientError: a folder that cannot be listed.
     """
     if os.path.isdir(source):
         paths, root = _walk(source), source
     elif os.path.exists(source) or not glob.has_magic(source):
         if not os.path.lexists(source):
-            raise ConfigError(f"no file or folder at {source}: name an existing one, or a glob in quotes")
+            raise SourceMissingError(f"no file or folder at {source}: name an existing one, or a glob in quotes")
         if os.path.exists(source) and not os.path.isfile(source):
             raise ConfigError(f"{source} is a pipe or device, no file: give SOURCE - and read it from standard input")
         paths, root = iter([source]), os.path.dirname(source) or "."
@@ -98,7 +106,7 @@ def _walk(folder: str) -> Iterator[str]:
 
 def _is_lake(folder: str) -> bool:
     """True for a lake: one below its source would be fed with its own files, for ever while following."""
-    return os.path.exists(os.path.join(folder, "_headgate", "format.json"))
+    return os.path.exists(os.path.join(folder, LAKE_MARK))
 
 
 def _outside_lakes(paths: Iterator[str], root: str) -> Iterator[str]:
@@ -124,4 +132,4 @@ def _stat(path: str, name: str) -> Listed | None:
         raise TransientError(f"cannot look at {path}: {error.strerror}; is its folder readable?") from error
     if not stat.S_ISREG(status.st_mode):
         return None  # a pipe would be waited for for ever, and gives its bytes only once
-    return Listed(as_text(name), path, status.st_size, status.st_mtime_ns // 1000, (status.st_dev, status.st_ino))
+    return Listed(as_text(name), path, status.st_size, status.st_mtime_ns // 1000, f"{status.st_dev}:{status.st_ino}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -13,7 +11,7 @@ from headgate.records import Shard, ShardRange
 from headgate.source.identity import HEAD_BYTES
 from headgate.source.inflate import PlainStream, open_stream
 from headgate.source.known import FileShard, KnownShards
-from headgate.source.listing import Listed, is_document_file
+from headgate.source.place import Files, Listed, Opened, is_document_file
 from headgate.source.reader import BLOCK_BYTES, Reader, Stamp
 
 ARRIVAL_STEP_US = 3_600_000_000  # microseconds; a growing file's later records get a later arrival, hour by hour
@@ -34,16 +32,17 @@ class Track:
     file's end without its records; `may_finish` allows to take a last line without its newline for a record.
     """
 
-    def __init__(self, listed: Listed, changed: float, *, is_followed: bool) -> None:
+    def __init__(self, files: Files, listed: Listed, changed: float, *, is_followed: bool) -> None:
         """Nothing is opened yet. Where the file is not followed, its end is the end."""
         self.listed = listed
+        self._files = files
         self.changed = changed
         self._is_followed = is_followed
         self.is_skipped = False
         self.may_finish = False
         self.is_held = False
         self.shard: FileShard | None = None
-        self._file: io.FileIO | None = None
+        self._file: Opened | None = None
         self._reader: Reader | None = None
         self._is_plain = True
 
@@ -82,8 +81,8 @@ class Track:
         return 0 if self.at_end else self.listed.size
 
     def change(self, listed: Listed, now: float) -> None:
-        """The listing shows another size, time or inode."""
-        if listed.inode != self.listed.inode or listed.size < self.listed.size:
+        """The listing shows another size, time or version."""
+        if listed.version != self.listed.version or listed.size < self.listed.size:
             self.close()
         self.listed = listed
         self.changed = now
@@ -106,7 +105,9 @@ class Track:
 
         Raises:
             FileNotFoundError: the file is gone.
+            ReplacedError: another one has taken its place.
             OSError: it cannot be read.
+            TransientError: the same, said in a sentence.
         """
         reader, shard = self._open(known, limits, notices)
         if reader is None or shard is None:
@@ -134,6 +135,8 @@ class Track:
         if reader.position == (start or 0):
             return None
         shard.position = reader.position
+        if reader.at_end and self._file and self._file.content:
+            shard.mark_end(self._file.content)
         return Cut(table=table, range=self._range(source, shard, start))
 
     @staticmethod
@@ -148,18 +151,16 @@ class Track:
     def _open(self, known: KnownShards, limits: Limits, notices: list[str]) -> tuple[Reader | None, FileShard | None]:
         if self._reader and self.shard:
             return self._reader, self.shard
-        file = open(self.listed.path, "rb", buffering=0)  # noqa: SIM115 - closed in close()
-        self._file = file
-        head = _head(file)
-        status = os.fstat(file.fileno())
+        file = self._file = self._files.open(self.listed, BLOCK_BYTES)
+        head = head_of(file)
         if not head:
             self.close()
             return None, None
         stream = open_stream(file, head, self.listed.name)
         self._is_plain = isinstance(stream, PlainStream)
-        shard = known.find(self.listed.name, head, status.st_size if self._is_plain else None)
+        shard = known.find(self.listed.name, head, file.size if self._is_plain else None)
         if shard is None:
-            shard, notice = known.found(self.listed.name, head, status.st_mtime_ns // 1000)
+            shard, notice = known.found(self.listed.name, head, file.modified_us)
             notices.extend([notice] if notice else [])
         self.shard = shard
         position = shard.begin if shard.position is None else shard.position
@@ -182,7 +183,8 @@ class Track:
         self._file = self._reader = None
 
 
-def _head(file: io.FileIO) -> bytes:
+def head_of(file: Opened) -> bytes:
+    """The first bytes of a file, that tell it from another."""
     head = b""
     while len(head) < HEAD_BYTES and (more := file.read(HEAD_BYTES - len(head))):
         head += more

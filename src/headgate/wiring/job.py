@@ -11,7 +11,7 @@ class Job:
     """A source, a lake, and how they are meant.
 
     Attributes:
-        source: file, folder, glob, `kinesis://STREAM` or `-`.
+        source: file, folder, glob, `s3://bucket/prefix`, `kinesis://STREAM` or `-`.
         lake: local folder or `s3://bucket/prefix`.
         once: end when the source is drained; None: files end, nothing else does.
         format: asked for on the command line; None for whatever the lake is.

@@ -7,14 +7,19 @@ import os
 import random
 import sys
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 
 from headgate.clock import SystemClock
 from headgate.config import Config, mask_uri
 from headgate.errors import ConfigError
+from headgate.lake.opening import open_storage
 from headgate.ports import Source
+from headgate.source.bucket import SCHEME, Bucket, BucketFiles
 from headgate.source.files import FileSource
+from headgate.source.listing import LocalFiles
+from headgate.source.place import Files
 from headgate.source.stdin import StdinSource
+from headgate.wiring.existing import s3_options
 from headgate.wiring.flow import limits_of
 from headgate.wiring.job import Job
 
@@ -33,14 +38,8 @@ def open_source(job: Job, config: Config, clock: SystemClock) -> Source:
             raise ConfigError("standard input is closed: give SOURCE - something to read")
         run_id = hashlib.blake2b(os.urandom(16), digest_size=8).hexdigest()
         return StdinSource(run_id=run_id, arrived_us=clock.now_us(), name=name or "-", limits=limits_of(config))
-    if "://" in job.source:
-        raise ConfigError(
-            f"{mask_uri(job.source)}: SOURCE is a file, folder, glob, kinesis://STREAM or - for standard input"
-        )
-    if os.path.realpath(job.source) == os.path.realpath(job.lake):
-        raise ConfigError(f"{job.lake} is SOURCE and LAKE at once: name another folder for the lake")
     return FileSource(
-        job.source,
+        _files(job, config),
         clock=clock,
         name=name,
         once=job.once is not False,
@@ -48,6 +47,23 @@ def open_source(job: Job, config: Config, clock: SystemClock) -> Source:
         limits=limits_of(config),
         poll_seconds=config.source.poll_seconds,
     )
+
+
+def _files(job: Job, config: Config) -> Files:
+    """Where the files of SOURCE lie."""
+    is_remote = job.source.startswith(SCHEME)
+    if "://" in job.source and not is_remote:
+        raise ConfigError(
+            f"{mask_uri(job.source)}: SOURCE is a file, folder, glob, {SCHEME}bucket/prefix, {KINESIS}STREAM or - for "
+            "standard input"
+        )
+    places = [job.source.rstrip("/"), job.lake.rstrip("/")]
+    if len(set(places if is_remote else map(os.path.realpath, places))) == 1:
+        raise ConfigError(f"{job.lake} is SOURCE and LAKE at once: name another place for the lake")
+    if not is_remote:
+        return LocalFiles(job.source)
+    bucket = job.source.removeprefix(SCHEME).partition("/")[0]
+    return BucketFiles(job.source, cast("Bucket", open_storage(SCHEME + bucket, s3_options(config))))
 
 
 def _open_kinesis(job: Job, config: Config, clock: SystemClock) -> Source:

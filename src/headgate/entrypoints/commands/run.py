@@ -101,6 +101,8 @@ Examples:
   headgate run 'logs/**/*.jsonl.gz' lake/ --format parquet
   headgate run incoming/ lake/ --follow
   zcat old.gz | headgate run - lake/ --source-name backfill
+  headgate run s3://bucket/incoming/ lake/
+  headgate run 's3://bucket/logs/**/*.jsonl.gz' s3://bucket/lake --follow
   headgate run kinesis://events s3://bucket/lake --dedup redis://cache:6379/0
 """
 )
@@ -115,7 +117,7 @@ Examples:
 )
 @click.option("--once/--follow", default=None, help="End when drained (default), or wait for more.")
 @click.option("--start", help="earliest, latest or a time; only where the lake has no position.")
-@click.option("--source-name", help="Name in positions.  [default: absolute path]")
+@click.option("--source-name", help="Name in positions.  [default: absolute path or URI]")
 @click.option("--batch-events", type=int, help="Events in a batch.")
 @click.option("--batch-bytes", type=int, help="Bytes of records in a batch.")
 @click.option("--flush-seconds", type=float, help="Commit at least so often.")
@@ -125,9 +127,9 @@ Examples:
 def command(source: str, lake: str, as_json: bool, **options: Any) -> None:
     """Admit the events of a source into a lake.
 
-    SOURCE is a file, folder or glob of .json, .jsonl, .ndjson (.gz, .zst), kinesis://STREAM, or - for standard
-    input. LAKE is a folder or s3://bucket/prefix; it is made when it is not there. A run
-    that was interrupted, in whatever way, goes on where it was.
+    SOURCE is a file, folder or glob of .json, .jsonl, .ndjson (.gz, .zst), the same on S3 (s3://bucket/prefix),
+    kinesis://STREAM, or - for standard input. LAKE is a folder or s3://bucket/prefix; it is made when it is not
+    there. A run that was interrupted, in whatever way, goes on where it was.
     """
     resolved = resolve(options["config_path"], environment(), _overrides(options))
     config = resolved.config

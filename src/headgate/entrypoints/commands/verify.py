@@ -11,7 +11,7 @@ from headgate.clock import SystemClock
 from headgate.config import Config, environment, resolve
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json, print_pairs, progress, seconds
-from headgate.errors import ConfigError
+from headgate.errors import SourceMissingError
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.proof import Proof, many
 from headgate.jobs.verify import VerifySettings, latest_state, verify
@@ -30,6 +30,7 @@ Examples:
   headgate verify events.jsonl lake/
   headgate verify incoming/ lake/ --config headgate.toml
   headgate verify incoming/ lake/ --json
+  headgate verify s3://bucket/incoming/ s3://bucket/lake
 
 \b
 Exit codes: 0 proven, 3 a promise is broken (each is named, with the first positions).
@@ -88,7 +89,7 @@ def verify_job(
         ConfigError: there is no such lake or source.
     """
     found = existing_lake(lake, config)
-    opened = _open(source, found, config)
+    opened, name = _open(source, found, config)
     flow = flow_settings(config)
     settings = VerifySettings(
         envelope=flow.envelope,
@@ -99,31 +100,30 @@ def verify_job(
         memory_limit=memory,
         folder=temp,
     )
-    name = config.source.name or (str(Path(source).absolute()) if opened is None else opened.name)
     rows = latest_state(found, LedgerState()).counts.received
     with progress("verify", 2 * rows or None, is_shown=is_shown) as bar:
         return verify(
             found,
             opened,
             settings,
-            source_name="-" if source == "-" and not config.source.name else name,
+            source_name=name,
             advance=bar.advance,
             describe=bar.describe,
         )
 
 
-def _open(source: str, lake: ExistingLake, config: Config) -> Source | None:
-    """The source from its start; None where it is gone, but the lake knows it."""
+def _open(source: str, lake: ExistingLake, config: Config) -> tuple[Source | None, str]:
+    """The source from its start (None where it is gone, but the lake knows it), and its name."""
     if source == "-":
-        return None
+        return None, config.source.name or source
     opened = open_source(Job(source=source, lake=lake.path, once=True), _from_start(config), SystemClock())
     try:
         opened.resume({})
-    except ConfigError:
+    except SourceMissingError:
         if not any(shard.source == opened.name for shard in latest_state(lake, LedgerState()).shards):
             raise
-        return None
-    return opened
+        return None, opened.name
+    return opened, opened.name
 
 
 def _from_start(config: Config) -> Config:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from headgate.testing.fan_out_server import FanOutServer, fan_out_server
 from headgate.testing.server_kinesis import has_node, kinesalite, kinesis_local
 from headgate.testing.server_moto import CREDENTIALS, Moto, moto_serving
 
@@ -43,6 +44,13 @@ def kinesis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     _needs_node()
     with kinesis_local(NODE, tmp_path_factory.mktemp("kinesis-local")) as url:
         yield url
+
+
+@pytest.fixture
+def fan_out(kinesis_url: str) -> Iterator[FanOutServer]:
+    """A server of enhanced fan-out before that kinesis-local, with a script of its own."""
+    with fan_out_server(kinesis_url) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""KinesisSource passes the suite of every source, on streams of a real server."""
+"""KinesisSource passes the suite of every source, on streams of a real server, by GetRecords and by fan-out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from headgate.clock import SystemClock
 from headgate.source.kinesis.ahead import Pace
 from headgate.source.kinesis.source import KinesisSource
+from headgate.testing.fan_out_server import FanOutServer
 from headgate.testing.kinesis_driver import StreamDriver, client_of
 from headgate.testing.source_suite import SourceSuite
 
@@ -20,10 +21,17 @@ class KinesisSuite(SourceSuite):
 
     shards: int | None = 1
     page_shards = 1_000
+    max_records = 10_000
 
-    @pytest.fixture(autouse=True)
-    def _stream(self, kinesis_url: str) -> None:
-        self.stream = StreamDriver(kinesis_url, shards=self.shards)
+    @pytest.fixture(autouse=True, params=["polled", "fan-out"])
+    def _stream(self, request: pytest.FixtureRequest, kinesis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("headgate.source.kinesis.polling.MAX_RECORDS", self.max_records)
+        url, self.fan_out = kinesis_url, None
+        if request.param == "fan-out":
+            server: FanOutServer = request.getfixturevalue("fan_out")
+            server.script.records = self.max_records
+            url, self.fan_out = server.url, "suite"
+        self.stream = StreamDriver(url, shards=self.shards)
         self.write()
 
     def write(self) -> None:
@@ -36,6 +44,7 @@ class KinesisSuite(SourceSuite):
             clock=SystemClock(),
             jitter=random.random,
             once=True,
+            fan_out=self.fan_out,
             pace=FAST,
             page_shards=self.page_shards,
         )
@@ -58,9 +67,7 @@ class TestOneShard(KinesisSuite):
 class TestAnswersOfOneRecord(KinesisSuite):
     """Every record in an answer of its own."""
 
-    @pytest.fixture(autouse=True)
-    def _small_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("headgate.source.kinesis.reading.MAX_RECORDS", 1)
+    max_records = 1
 
 
 class TestSeveralPagesOfShards(KinesisSuite):

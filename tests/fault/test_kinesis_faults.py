@@ -66,7 +66,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_record_once_whatever_befalls_the_calls(stream, reader, fault, monkeypatch):
     """Half of all GetRecords calls fail; the real service heals in the same way, later."""
-    monkeypatch.setattr("headgate.source.kinesis.reading.MAX_RECORDS", 4)
+    monkeypatch.setattr("headgate.source.kinesis.polling.MAX_RECORDS", 4)
     monkeypatch.setattr("headgate.source.kinesis.ahead.FIRST_WAIT_SECONDS", 0.001)
     sent = put(stream)
     intercept(reader.client, "GetRecords", broken(1, FAULTS[fault]))

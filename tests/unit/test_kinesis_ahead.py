@@ -26,7 +26,14 @@ class FakeReader:
     """Gives steps as fast as it is asked."""
 
     def __init__(self, name, steps):
-        self.info, self.steps, self.given = ShardInfo(name=name), list(steps), 0
+        self.info, self.steps, self.given, self.need = ShardInfo(name=name), list(steps), 0, SIZE
+        self.is_closed = False
+
+    def interrupt(self):
+        pass
+
+    def close(self):
+        self.is_closed = True
 
     def step(self):
         self.given += 1
@@ -53,8 +60,7 @@ def open_ahead():
         ahead.stop()
 
 
-def test_nothing_is_fetched_beyond_the_bound(open_ahead, monkeypatch):
-    monkeypatch.setattr("headgate.source.kinesis.ahead.ANSWER_BYTES", SIZE)
+def test_nothing_is_fetched_beyond_the_bound(open_ahead):
     reader = FakeReader("a", [step() for _ in range(499)] + [step(is_end=True)])
     ahead = open_ahead(Pace(calls_per_second=1e9, bytes_per_second=1e18, threads=1, max_ahead_bytes=5 * SIZE))
     ahead.add([reader])
@@ -117,3 +123,71 @@ def test_stop_ends_all_threads(open_ahead):
     assert len(set(threading.enumerate()) - before) == 3
     ahead.stop()
     assert not set(threading.enumerate()) - before
+
+
+class PushedReader(FakeReader):
+    """Says in one step how large what comes next is, and gives it in the next one."""
+
+    def __init__(self, name, steps):
+        super().__init__(name, steps)
+        self.need, self.announced = 0, 0
+
+    def step(self):
+        if not self.need:
+            self.announced += 1
+            self.need = SIZE
+            return None
+        self.need = 0
+        return super().step()
+
+
+def test_what_is_announced_is_left_in_the_connection_while_there_is_no_room(open_ahead):
+    readers = [PushedReader(name, [step() for _ in range(99)] + [step(is_end=True)]) for name in "abc"]
+    ahead = open_ahead(Pace(max_ahead_bytes=5 * SIZE).pushed())
+    ahead.add(readers)
+    most, taken = 0, 0
+    while taken < 300:
+        wait_until(lambda: sum(r.given for r in readers) - taken >= min(5, 300 - taken), "reading ahead")  # noqa: B023 - called at once
+        most = max(most, sum(r.given for r in readers) - taken)
+        taken += len(ahead.take(1, 5))
+    assert most == 5
+    assert sum(r.announced for r in readers) == 300
+
+
+def test_a_pushed_shard_has_a_thread_of_its_own(open_ahead):
+    """One that waits for long holds up nobody."""
+    wait = threading.Event()
+
+    class Waiting(FakeReader):
+        def interrupt(self):
+            wait.set()
+
+        def step(self):
+            wait.wait(60)
+            return super().step()
+
+    ahead = open_ahead(Pace(threads=1).pushed())
+    ahead.add([Waiting(str(i), [step(is_end=True)]) for i in range(20)])
+    ahead.add([FakeReader("quick", [step(is_end=True)])])
+    ((reader, _),) = ahead.take(1, 60)
+    assert reader.info.name == "quick"
+    wait.set()
+
+
+def test_threads_of_shards_that_ended_serve_those_that_come(open_ahead):
+    before = set(threading.enumerate())
+    ahead = open_ahead(Pace().pushed())
+    for turn in range(10):
+        ahead.add([FakeReader(str(turn), [step(is_end=True)])])
+        assert len(ahead.take(1, 60)) == 1
+    assert len(set(threading.enumerate()) - before) == 1
+
+
+def test_what_is_over_is_closed(open_ahead):
+    readers = [FakeReader("ended", [step(is_end=True)]), FakeReader("open", [step()] * 1000)]
+    ahead = open_ahead(Pace(max_ahead_bytes=2 * SIZE).pushed())
+    ahead.add(readers)
+    wait_until(lambda: readers[0].is_closed, "the end of the shard")
+    assert not readers[1].is_closed
+    ahead.stop()
+    assert readers[1].is_closed

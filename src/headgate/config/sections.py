@@ -19,6 +19,7 @@ LakeFormat = Literal["delta", "parquet", "json"]
 MIB = 1 << 20  # bytes
 
 NonEmpty = Annotated[str, Meta(min_length=1)]
+ConsumerName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]  # RegisterStreamConsumer API reference
 
 #: Where claims may live; the adapter says more about each.
 DEDUP_URIS = "rocksdb:PATH, redis://host:port/db, dynamodb://table, s3://bucket/prefix or memory:"
@@ -50,15 +51,13 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Meta(description="Name in positions; by default the absolute path or the URI.", examples=["web"]),
     ] = None
     start: Annotated[
-        str,
-        Meta(description="earliest, latest or an ISO 8601 time; counts only where the lake has no position."),
+        str, Meta(description="earliest, latest or an ISO 8601 time; counts only where the lake has no position.")
     ] = "earliest"
     poll_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds between two looks for new files or records.")
     ] = 1.0
     retention: Annotated[
-        str,
-        Meta(description="How long the source keeps a record at most; shared claims live for the window and this."),
+        str, Meta(description="How long the source keeps a record at most; shared claims live for the window and this.")
     ] = "7d"
     accept_gap: Annotated[
         bool, Meta(description="Go on where records of a stream expired unread; else that stops the run.")
@@ -104,8 +103,7 @@ class Validate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Limits beyond which an event or record is rejected."""
 
     max_future: Annotated[
-        str,
-        Meta(description="How long after its arrival an event may claim to be created: 90s, 15m, 12h, 1d."),
+        str, Meta(description="How long after its arrival an event may claim to be created: 90s, 15m, 12h, 1d.")
     ] = "1d"
     max_event_bytes: Annotated[int, Meta(ge=1, le=1024 * MIB, description="Bytes of one event.")] = 10 * MIB
     max_record_bytes: Annotated[int, Meta(ge=1, le=1024 * MIB, description="Bytes of one record, inflated.")] = 64 * MIB
@@ -201,6 +199,9 @@ class Kinesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     max_ahead_bytes: Annotated[
         int, Meta(ge=MIB, le=4096 * MIB, description="Bytes of records read ahead, of all shards together.")
     ] = 64 * MIB
+    fan_out: Annotated[
+        ConsumerName | None, Meta(description="Consumer of enhanced fan-out; by default GetRecords.", examples=["lake"])
+    ] = None
 
 
 class Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -64,7 +64,7 @@ class StreamDriver:
 
     def delete(self) -> None:
         """Delete the stream."""
-        self.client.delete_stream(StreamName=self.name)
+        self.client.delete_stream(StreamName=self.name, EnforceConsumerDeletion=True)
 
         def is_gone() -> bool:
             try:

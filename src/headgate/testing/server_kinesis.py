@@ -18,8 +18,17 @@ from pathlib import Path
 
 from headgate.testing.servers import HOST, free_port, serving
 
-STEPS = ("CREATE_STREAM", "DELETE_STREAM", "MERGE_SHARDS", "SPLIT_SHARD", "UPDATE_SHARD_COUNT", "UPDATE_STREAM_MODE")
-DURATION = "5ms"  # that streams and shards take to change in kinesis-local
+STEPS = (
+    "CREATE_STREAM",
+    "DELETE_STREAM",
+    "DEREGISTER_STREAM_CONSUMER",
+    "MERGE_SHARDS",
+    "REGISTER_STREAM_CONSUMER",
+    "SPLIT_SHARD",
+    "UPDATE_SHARD_COUNT",
+    "UPDATE_STREAM_MODE",
+)
+DURATION = "5ms"  # that streams, shards and consumers take to change in kinesis-local
 SHARD_LIMIT = "5000"  # shards of all streams; the default of 50 is for one test
 REGION = "us-east-1"
 

@@ -69,7 +69,7 @@ def _files(job: Job, config: Config) -> Files:
 def _open_kinesis(job: Job, config: Config, clock: SystemClock) -> Source:
     try:
         from headgate.source.kinesis.ahead import Pace
-        from headgate.source.kinesis.client import kinesis_client
+        from headgate.source.kinesis.client import ANSWER_SECONDS, EVENT_SECONDS, kinesis_client
         from headgate.source.kinesis.source import KinesisSource
     except ImportError as error:
         raise ConfigError(
@@ -77,11 +77,14 @@ def _open_kinesis(job: Job, config: Config, clock: SystemClock) -> Source:
         ) from error
     if not (stream := job.source.removeprefix(KINESIS)):
         raise ConfigError("kinesis:// names no stream: write kinesis://STREAM, its name or its ARN")
-    pace = Pace(max_ahead_bytes=config.kinesis.max_ahead_bytes)
+    fan_out, pace = config.kinesis.fan_out, Pace(max_ahead_bytes=config.kinesis.max_ahead_bytes)
     return KinesisSource(
         stream,
         client=kinesis_client(
-            region=config.aws.region, endpoint_url=config.aws.endpoint_url, connections=pace.threads + 1
+            region=config.aws.region,
+            endpoint_url=config.aws.endpoint_url,
+            connections=(pace.pushed() if fan_out else pace).threads + 1,
+            answer_seconds=EVENT_SECONDS if fan_out else ANSWER_SECONDS,
         ),
         clock=clock,
         jitter=random.random,
@@ -89,6 +92,7 @@ def _open_kinesis(job: Job, config: Config, clock: SystemClock) -> Source:
         start=_start(config.source.start),
         once=job.once is True,
         accept_gap=config.source.accept_gap,
+        fan_out=fan_out,
         pace=pace,
     )
 

@@ -116,7 +116,7 @@ def _open(source: str, lake: ExistingLake, config: Config) -> tuple[Source | Non
     """The source from its start (None where it is gone, but the lake knows it), and its name."""
     if source == "-":
         return None, config.source.name or source
-    opened = open_source(Job(source=source, lake=lake.path, once=True), _from_start(config), SystemClock())
+    opened = open_source(Job(source=source, lake=lake.path, once=True), _to_look(config), SystemClock())
     try:
         opened.resume({})
     except SourceMissingError:
@@ -126,10 +126,15 @@ def _open(source: str, lake: ExistingLake, config: Config) -> tuple[Source | Non
     return opened, opened.name
 
 
-def _from_start(config: Config) -> Config:
-    import msgspec
+def _to_look(config: Config) -> Config:
+    """From the start, and without the subscriptions of a consumer that may be at work."""
+    from msgspec.structs import replace
 
-    return msgspec.structs.replace(config, source=msgspec.structs.replace(config.source, start="earliest"))
+    return replace(
+        config,
+        source=replace(config.source, start="earliest"),
+        kinesis=replace(config.kinesis, fan_out=None),
+    )
 
 
 def print_proof(proof: Proof) -> None:

@@ -1,24 +1,24 @@
 """Reading ahead: threads that fetch from many shards while the flow works, bounded in bytes, within the limits.
 
-The service allows 5 calls and 2 MB a second for each shard, for all readers together. A shard that fails backs off
-by itself; the others go on.
+The service allows 5 calls and 2 MB a second for each shard, for all readers together; a subscription has 2 MB a second
+of its own, and a thread. A shard that fails backs off by itself; the others go on.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headgate.errors import HeadgateError, TransientError
 from headgate.source.kinesis.reading import ShardReader, Step
 
-ANSWER_BYTES = 10 << 20  # bytes; the most that one GetRecords answers (API reference)
-TIP_BYTES = 1 << 20  # bytes set aside for an answer from a shard that was at its tip
+MAX_SUBSCRIPTIONS = 1_000  # shards read at once where the service pushes; of more, they take turns
 FIRST_WAIT_SECONDS = 0.2  # of the back-off; doubles up to LONGEST_WAIT_SECONDS
 LONGEST_WAIT_SECONDS = 10.0
 
@@ -41,6 +41,16 @@ class Pace:
     threads: int = 8
     max_ahead_bytes: int = 64 << 20
 
+    def pushed(self) -> Pace:
+        """The same where the service pushes: it keeps its own pace, and each shard has a thread that waits."""
+        return replace(
+            self,
+            calls_per_second=math.inf,
+            bytes_per_second=math.inf,
+            poll_seconds=0.0,
+            threads=MAX_SUBSCRIPTIONS,
+        )
+
     def pause(self, step: Step) -> float:
         """Seconds from one call for a shard to the next."""
         if step.is_at_tip:
@@ -55,7 +65,7 @@ class _Reading:
         self.reader = reader
         self.waiting: deque[Step] = deque()
         self.failures = 0
-        self.need = ANSWER_BYTES
+        self.need = reader.need
         self.unfinished: Step | None = None  # the shard's last step, until its children are known
         self.is_over = False  # ended, or drained where that is the end
         self.behind_ms: int | None = None
@@ -105,7 +115,8 @@ class ReadAhead:
             for reader in readers:
                 reading = self._readings[reader.info.name] = _Reading(reader)
                 self._schedule(reading, 0.0)
-            while len(self._threads) < min(self._pace.threads, len(self._readings)) and not self._is_stopped:
+            read = sum(not reading.is_over for reading in self._readings.values())
+            while len(self._threads) < min(self._pace.threads, read) and not self._is_stopped:
                 thread = threading.Thread(target=self._work, name=f"kinesis-{len(self._threads)}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -148,12 +159,17 @@ class ReadAhead:
             return max(known, default=None)
 
     def stop(self) -> None:
-        """End all threads; a call under way is waited for."""
+        """End all threads; a call under way is waited for, a subscription is not."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
+            readers = [reading.reader for reading in self._readings.values()]
+        for reader in readers:
+            reader.interrupt()
         for thread in self._threads:
             thread.join()
+        for reader in readers:
+            reader.close()
 
     def _raise_where_all_fail(self) -> None:
         reading = [r for r in self._readings.values() if not r.is_over]
@@ -207,12 +223,15 @@ class ReadAhead:
         is_wanted = step is not None and self._is_wanted(step, reading.reader)  # never under this pool's own lock
         with self._changed:
             self._reserved -= reading.need
+            reading.need = reading.reader.need
             if error is not None:
                 self._back_off(reading, error)
             elif step is None:
                 self._schedule(reading, began + 1 / self._pace.calls_per_second)
             else:
                 self._keep(reading, step, began, is_wanted=is_wanted)
+        if reading.is_over:
+            reading.reader.close()
 
     def _stop_for(self, error: HeadgateError) -> None:
         with self._changed:
@@ -227,7 +246,6 @@ class ReadAhead:
 
     def _keep(self, reading: _Reading, step: Step, began: float, *, is_wanted: bool) -> None:
         reading.failures, reading.behind_ms = 0, step.behind_ms
-        reading.need = TIP_BYTES if step.is_at_tip else ANSWER_BYTES
         if step.table.num_rows or step.place.is_end or is_wanted:
             if not reading.waiting:
                 self._turns.append(reading)

@@ -19,6 +19,7 @@ from headgate.source.kinesis.positions import StreamIdentity
 
 CONNECT_SECONDS = 5  # until a connection is given up
 ANSWER_SECONDS = 20  # until an answer is given up; 10 MB take a few seconds
+EVENT_SECONDS = 40  # of silence after which a subscription is given up; AWS's own client library waits 35
 MAX_RECORDS = 10_000  # records a call; GetRecords API reference
 PAGE_SHARDS = 1_000  # shards a page; ListShards takes up to 10,000
 HOUR_US = 3_600_000_000  # microseconds
@@ -45,6 +46,18 @@ class KinesisClient(Protocol):
         """See boto3."""
         ...
 
+    def describe_stream_consumer(self, **arguments: object) -> Mapping[str, Any]:
+        """See boto3; of enhanced fan-out, as the next two."""
+        ...
+
+    def register_stream_consumer(self, **arguments: object) -> Mapping[str, Any]:
+        """See boto3."""
+        ...
+
+    def subscribe_to_shard(self, **arguments: object) -> Mapping[str, Any]:
+        """See boto3."""
+        ...
+
     def put_records(self, **arguments: object) -> Mapping[str, Any]:
         """See boto3; of `generate`."""
         ...
@@ -58,10 +71,62 @@ class Stream:
     retention_us: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where reading of a shard begins, for GetShardIterator and for SubscribeToShard; made by the functions below."""
+
+    kind: str
+    sequence: int | None = None
+    moment: datetime | None = None
+
+    def as_iterator(self) -> Mapping[str, object]:
+        """Arguments of GetShardIterator."""
+        return {"ShardIteratorType": self.kind, **self._named("StartingSequenceNumber")}
+
+    def as_position(self) -> Mapping[str, object]:
+        """StartingPosition of SubscribeToShard."""
+        return {"Type": self.kind, **self._named("SequenceNumber")}
+
+    def _named(self, name: str) -> Mapping[str, object]:
+        if self.sequence is not None:
+            return {name: str(self.sequence)}
+        return {} if self.moment is None else {"Timestamp": self.moment}
+
+
+def oldest() -> Start:
+    """At the oldest record that the shard still holds."""
+    return Start(kind="TRIM_HORIZON")
+
+
+def at(sequence: int) -> Start:
+    """At a record that was read before. The real service begins later where it is gone."""
+    return Start(kind="AT_SEQUENCE_NUMBER", sequence=sequence)
+
+
+def after(sequence: int) -> Start:
+    """After a record that was read before."""
+    return Start(kind="AFTER_SEQUENCE_NUMBER", sequence=sequence)
+
+
+def since(us: int) -> Start:
+    """At the first record of the second that `us` lies in: the SDK sends whole seconds."""
+    return Start(kind="AT_TIMESTAMP", moment=datetime.fromtimestamp(us // 1_000_000, UTC))
+
+
 def kinesis_client(
-    *, region: str | None = None, endpoint_url: str | None = None, connections: int = 10
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    connections: int = 10,
+    answer_seconds: float = ANSWER_SECONDS,
 ) -> KinesisClient:
     """A boto3 client whose only retries are Headgate's own. Credentials come from the SDK's chain.
+
+    Args:
+        region: by default the SDK's.
+        endpoint_url: another server than AWS's.
+        connections: that are kept for the next call.
+        answer_seconds: of silence after which an answer is given up.
 
     Raises:
         ConfigError: no region, or an endpoint that is no URL.
@@ -69,7 +134,7 @@ def kinesis_client(
     config = Config(
         retries={"total_max_attempts": 1},
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=ANSWER_SECONDS,
+        read_timeout=answer_seconds,
         max_pool_connections=connections,
         tcp_keepalive=True,
     )
@@ -135,22 +200,11 @@ class StreamCalls:
                 return found
             where = {"NextToken": token}
 
-    def oldest(self, shard: str) -> str:
-        """An iterator at the oldest record that the shard still holds."""
-        return self._iterator(shard, ShardIteratorType="TRIM_HORIZON")
-
-    def at(self, shard: str, sequence: int) -> str:
-        """An iterator at a record that was read before. The real service begins later where it is gone."""
-        return self._iterator(shard, ShardIteratorType="AT_SEQUENCE_NUMBER", StartingSequenceNumber=str(sequence))
-
-    def after(self, shard: str, sequence: int) -> str:
-        """An iterator after a record that was read before."""
-        return self._iterator(shard, ShardIteratorType="AFTER_SEQUENCE_NUMBER", StartingSequenceNumber=str(sequence))
-
-    def since(self, shard: str, us: int) -> str:
-        """An iterator at the first record of the second that `us` lies in: the SDK sends whole seconds."""
-        moment = datetime.fromtimestamp(us // 1_000_000, UTC)
-        return self._iterator(shard, ShardIteratorType="AT_TIMESTAMP", Timestamp=moment)
+    def iterator(self, shard: str, start: Start) -> str:
+        """An iterator of a shard."""
+        call, named = self._client.get_shard_iterator, {"ShardId": shard, **self._named}
+        got = self._call(f"GetShardIterator of {shard}", call, **named, **start.as_iterator())
+        return str(got["ShardIterator"])
 
     def records(self, iterator: str, limit: int = MAX_RECORDS) -> Answer:
         """The next records.
@@ -161,11 +215,6 @@ class StreamCalls:
         """
         got = self._call("GetRecords", self._client.get_records, ShardIterator=iterator, Limit=limit, **self._by_arn)
         return answer_of(got[BODY])
-
-    def _iterator(self, shard: str, **where: object) -> str:
-        call = self._client.get_shard_iterator
-        got = self._call(f"GetShardIterator of {shard}", call, ShardId=shard, **self._named, **where)
-        return str(got["ShardIterator"])
 
     def _call(self, what: str, call: Callable[..., Mapping[str, Any]], **arguments: object) -> Mapping[str, Any]:
         try:

@@ -1,4 +1,4 @@
-"""One shard, read from a place on: its iterator, the proof that nothing is missing, its end.
+"""One shard, read from a place on: where its feed begins, the proof that nothing is missing, its end.
 
 Law: an answer is handed on only where nothing between the last record read and its first one can have expired, or
 where the operator accepted the gap.
@@ -16,13 +16,14 @@ from headgate.core.ranges import outside
 from headgate.errors import SourceGapError, TransientError
 from headgate.ports import Clock
 from headgate.source.kinesis.answers import Answer, records_of
-from headgate.source.kinesis.client import MAX_RECORDS, Stream, StreamCalls
-from headgate.source.kinesis.faults import ExpiredError, MissingError, RefusedError
+from headgate.source.kinesis.client import Stream, StreamCalls, after, at, oldest, since
+from headgate.source.kinesis.faults import MissingError, RefusedError
 from headgate.source.kinesis.lineage import ShardInfo
+from headgate.source.kinesis.polling import Feed
 from headgate.source.kinesis.positions import Place, instant_text
 
 MARGIN_US = 600_000_000  # microseconds; clocks that differ from the service's, and its own tidying
-FAILURES_OF_ITERATOR = 5  # in a row, after which a new one is made
+FAILURES_OF_FEED = 5  # in a row, after which it begins anew
 ROW_BYTES = 80  # bytes of a record's columns beside its data
 
 
@@ -59,6 +60,7 @@ class ShardReader:
         stream: Stream,
         info: ShardInfo,
         place: Place,
+        feed: Feed,
         *,
         clock: Clock,
         accept_gap: bool,
@@ -71,60 +73,77 @@ class ShardReader:
             stream: the stream as it was when reading began.
             info: the shard.
             place: how far it was read.
+            feed: its answers; not begun.
             clock: wall-clock time.
             accept_gap: go on where records expired unread, and say so.
             notice: takes a sentence for the operator.
         """
-        self.info, self.place = info, place
+        self.info, self.place, self._feed = info, place, feed
         self._calls, self._stream, self._clock = calls, stream, clock
         self._accept_gap, self._notice = accept_gap, notice
         self._last = place.last(info)
         self._is_known = self._last is not None or place.seen_us is not None
         self._is_trimmed = False
-        self._iterator: str | None = None
         self._failures = 0
 
+    @property
+    def need(self) -> int:
+        """Bytes that the next step may bring."""
+        return self._feed.need
+
+    def interrupt(self) -> None:
+        """From another thread: no step is wanted any more; one under way ends soon."""
+        self._feed.interrupt()
+
+    def close(self) -> None:
+        """Let go of what is held; no step comes after. May be called twice."""
+        self._feed.close()
+
     def step(self) -> Step | None:
-        """The next answer; None where the iterator had expired and the next call makes a new one.
+        """The next answer; None where nothing came yet: call again.
 
         Raises:
             SourceGapError: records that were not yet read expired.
             TransientError: throttled, or no answer; call again.
             PermanentError: the shard is not there any more.
         """
-        if self._iterator is None:
-            self._iterator = self._begin()
+        if not self._feed.is_begun:
+            self._begin()
         asked_us = self._clock.now_us()
         try:
-            answer = self._calls.records(self._iterator, MAX_RECORDS)
-        except ExpiredError:
-            self._iterator = None
-            return None
+            answer = self._feed.answer()
         except TransientError:
             self._failures += 1
-            if self._failures % FAILURES_OF_ITERATOR == 0:
-                self._iterator = None  # it may be the iterator that fails
+            if self._failures % FAILURES_OF_FEED == 0:
+                self._feed.forget()  # it may be the iterator or the continuation that fails
             raise
+        if answer is None:
+            return None
         self._failures = 0
         answer = answer.after(self._known_rows(answer))
-        self._check_gap(answer, asked_us)
-        return self._move(answer, asked_us)
+        try:
+            self._check_gap(answer, asked_us)
+        except TransientError:
+            self._feed.forget()  # this answer comes again
+            raise
+        return self._move(answer)
 
-    def _begin(self) -> str:
-        """An iterator after what was read."""
-        name = self.info.name
+    def _begin(self) -> None:
+        """Let the feed go on after what was read."""
         if self._last is not None:
             try:
-                return self._calls.after(name, self._last)
+                self._feed.begin(after(self._last))
+                return
             except (MissingError, RefusedError):
                 self._is_trimmed = True  # the record is gone; the real service begins at the oldest one by itself
         elif self.place.begin_us is not None:
-            return self._since(self.place.begin_us)
-        return self._calls.oldest(name)
+            self._begin_since(self.place.begin_us)
+            return
+        self._feed.begin(oldest())
 
-    def _since(self, begin_us: int) -> str:
+    def _begin_since(self, begin_us: int) -> None:
         try:
-            return self._calls.since(self.info.name, begin_us)
+            self._feed.begin(since(begin_us))
         except RefusedError as error:
             if begin_us < self._clock.now_us() - MARGIN_US:
                 raise
@@ -164,18 +183,18 @@ class ShardReader:
         if self._last is None:
             return False
         try:
-            found = self._calls.records(self._calls.at(self.info.name, self._last), 1)
+            found = self._calls.records(self._calls.iterator(self.info.name, at(self._last)), 1)
         except (MissingError, RefusedError):
             return False
         return self._last in found.sequences
 
-    def _move(self, answer: Answer, asked_us: int) -> Step:
-        self._iterator, self._is_trimmed, self._is_known = answer.next_iterator, False, True
+    def _move(self, answer: Answer) -> Step:
+        self._is_trimmed, self._is_known = False, True
         seen_us = self.place.seen_us
         if answer.data:
             seen_us = max(answer.arrived_us[-1], seen_us or 0)
         elif answer.next_iterator is not None:
-            seen_us = max(asked_us - answer.behind_ms * 1000, seen_us or 0)
+            seen_us = max(self._feed.asked_us - answer.behind_ms * 1000, seen_us or 0)
         # Else it ended at an unknown time: its children hold what arrived since it was last seen.
         if answer.data:
             self._last = answer.sequences[-1]

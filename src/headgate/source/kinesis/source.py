@@ -20,7 +20,9 @@ from headgate.ports import Clock
 from headgate.records import RECORDS, Receipt, RecordBatch, Shard, ShardRange, ShardState
 from headgate.source.kinesis.ahead import Pace, ReadAhead
 from headgate.source.kinesis.client import KinesisClient, Stream, StreamCalls
+from headgate.source.kinesis.fan_out import StreamConsumer, SubscribedShard
 from headgate.source.kinesis.lineage import ShardInfo
+from headgate.source.kinesis.polling import PolledShard
 from headgate.source.kinesis.positions import Place, check_identity, instant_text, place_of
 from headgate.source.kinesis.progress import Progress
 from headgate.source.kinesis.reading import MARGIN_US, ShardReader, Step
@@ -48,6 +50,7 @@ class KinesisSource:
         start: Start = "earliest",
         once: bool = False,
         accept_gap: bool = False,
+        fan_out: str | None = None,
         pace: Pace | None = None,
         page_shards: int = 1_000,
     ) -> None:
@@ -62,13 +65,17 @@ class KinesisSource:
             start: where to begin when the ledger has no position of this source.
             once: drained when every shard is at its tip or ended.
             accept_gap: go on where records expired unread.
+            fan_out: name of a consumer that subscribes to the shards (enhanced fan-out); None: GetRecords. One source
+                at a time may read as this consumer.
             pace: limits of reading.
             page_shards: shards a page of the list.
         """
         self.notices: list[str] = []
         self._name = name or f"kinesis://{stream.rpartition('/')[2]}"  # of an ARN its last part
         self._calls = StreamCalls(client, stream, page_shards=page_shards)
-        self._clock, self._jitter, self._pace = clock, jitter, pace or Pace()
+        self._clock, self._jitter = clock, jitter
+        self._consumer = None if fan_out is None else StreamConsumer(client, stream, fan_out, clock)
+        self._pace = (pace or Pace()) if fan_out is None else (pace or Pace()).pushed()
         self._start, self._once, self._accept_gap = start, once, accept_gap
         self._lock = threading.RLock()
         self._ahead: ReadAhead | None = None
@@ -100,6 +107,8 @@ class KinesisSource:
             self._progress = Progress(self._name, self._stream.identity, own)
             self._progress.lineage.learn(self._calls.shards())
             self._check_vanished(self._progress)
+            if self._consumer is not None:
+                self._consumer.find(self._stream.identity.arn)
             if not own and self._start != "earliest":
                 self._begin_at(self._start, self._progress, self._stream)
             self._ahead = ReadAhead(
@@ -194,7 +203,7 @@ class KinesisSource:
         return {} if behind_ms is None else {"seconds": behind_ms / 1000}
 
     def close(self) -> None:
-        """See Source. A call under way is waited for."""
+        """See Source. A call under way is waited for, a subscription is not."""
         with self._lock:
             ahead, self._ahead = self._ahead, None
         if ahead is not None:
@@ -207,11 +216,14 @@ class KinesisSource:
             ahead.add(self._reader(info, place, stream) for info, place in progress.startable())
 
     def _reader(self, info: ShardInfo, place: Place, stream: Stream) -> ShardReader:
+        consumer = self._consumer
+        polled = PolledShard(self._calls, info.name, self._clock)
         return ShardReader(
             self._calls,
             stream,
             info,
             place,
+            polled if consumer is None else SubscribedShard(consumer, info.name),
             clock=self._clock,
             accept_gap=self._accept_gap,
             notice=self.notices.append,

@@ -184,7 +184,13 @@ def _check_complete(meanings: Iterable[str], names: Iterable[str], where: str) -
 
 
 def _kind(field: Mapping[str, object]) -> str:
-    kinds = {"string": "text", "integer": "integer", "number": "number", "boolean": "true or false"}
+    kinds = {
+        "string": "text",
+        "integer": "integer",
+        "number": "number",
+        "boolean": "true or false",
+        "array": "list of texts",
+    }
     options = field.get("anyOf")
     found = (
         [one.get("type", "string") for one in options] if isinstance(options, list) else [field.get("type", "string")]

@@ -14,7 +14,7 @@ MIB = 1 << 20  # bytes
 TABLE_MEANINGS = {
     "events": "Accepted events, each once.",
     "duplicates": "Second and later copies of accepted events, each with the position of its original.",
-    "rejected": "What could not be read, or broke a rule, byte for byte.",
+    "rejected": "What could not be read, or broke a rule, byte for byte (after `[privacy]`, where that is on).",
     "quality": "One row a commit and event type: the counts.",
 }
 
@@ -36,7 +36,7 @@ EVENT_MEANINGS = {
     "created_at": "Unix seconds, whatever the unit was.",
     "created_datetime": "The same instant, rounded to microseconds.",
     "created_date": "Its UTC date.",
-    "payload": "The event's own JSON text, byte for byte.",
+    "payload": "The event's own JSON text, byte for byte (after `[privacy]`, where that is on).",
 }
 
 MEANINGS: dict[str, dict[str, str]] = {

@@ -22,7 +22,7 @@ LONG = {
 PURE = {"headgate.core", "headgate.records", "headgate.errors", "headgate.ports", "headgate.__version__"}
 CORE_LIBRARIES = {
     "__future__", "bisect", "collections", "contextlib", "dataclasses", "datetime", "duckdb", "enum", "functools",
-    "gzip", "hashlib", "io", "itertools", "json", "math", "msgspec", "numpy", "operator", "pyarrow", "re",
+    "gzip", "hashlib", "hmac", "io", "itertools", "json", "math", "msgspec", "numpy", "operator", "pyarrow", "re",
     "struct", "typing", "urllib", "xxhash", "zlib", "zstandard",
 }  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval"}

@@ -22,6 +22,7 @@ from headgate.core.decode import decode
 from headgate.core.enrich import enrich
 from headgate.core.envelope import Envelope
 from headgate.core.limits import Limits
+from headgate.core.privacy import Privacy, protect
 from headgate.core.quality import quality_rows, warning_counts
 from headgate.core.rules import Rules, apply_rules
 from headgate.core.validate import validate
@@ -51,6 +52,7 @@ class FlowSettings:
     max_batch_events: int
     max_batch_bytes: int
     flush_seconds: float
+    privacy: Privacy | None = None
     refills: bool = True  # records from before what the claim store holds make it be filled with all of the lake
     depth: int = 1  # results a stage may be ahead; 0: one batch at a time, in one thread
 
@@ -154,10 +156,15 @@ class Pipeline:
             yield last
 
     def prepare(self, batch: RecordBatch) -> Parts:
-        """Decode, validate, enrich, apply the user's rules. Pure: the batch alone decides."""
+        """Decode, validate, enrich, apply the user's rules, protect. Pure: the batch alone decides.
+
+        Rules see what was sent; nothing behind this stage does, so that none of it can be claimed, staged or answered.
+        """
         parts = decode(batch, self._settings.envelope, self._settings.limits)
         parts = enrich(validate(parts, self._settings.max_future_us), batch.ranges)
-        return Parts(table=apply_rules(parts, self._rules), ranges=batch.ranges)
+        parts = apply_rules(parts, self._rules)
+        privacy = self._settings.privacy
+        return Parts(table=parts if privacy is None else protect(parts, privacy), ranges=batch.ranges)
 
     def stage(self, decided: Decided) -> Staged:
         """Write the files of all four tables where nobody reads them."""

@@ -249,8 +249,9 @@ def test_the_sample_file_loads_with_every_line_switched_on(tmp_path: Path) -> No
     config = load(path, {}, {})
     for section in SECTIONS:
         for key in keys(section):
-            shown = key.example if key.default is None else key.default
-            assert getattr(getattr(config, section), key.name.split(".")[1]) == shown
+            shown = key.example if key.default in (None, ()) else key.default
+            found = getattr(getattr(config, section), key.name.split(".")[1])
+            assert (list(found) if isinstance(found, tuple) else found) == shown
     assert [rule.name for rule in config.rules] == ["positive_amount"]
 
 

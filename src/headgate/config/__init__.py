@@ -7,6 +7,7 @@ from headgate.config.display import Setting, digest, effective, masked
 from headgate.config.duration import duration_us
 from headgate.config.load import Resolved, cache_folder, environment, load, resolve
 from headgate.config.mask import mask_uri
+from headgate.config.privacy import Privacy, privacy_key
 from headgate.config.sample import sample_toml
 from headgate.config.sections import (
     Batch,
@@ -30,6 +31,7 @@ __all__ = [
     "Lake",
     "LakeFormat",
     "Log",
+    "Privacy",
     "Resolved",
     "Rule",
     "Setting",
@@ -44,6 +46,7 @@ __all__ = [
     "load",
     "mask_uri",
     "masked",
+    "privacy_key",
     "resolve",
     "sample_toml",
 ]

@@ -15,13 +15,14 @@ from typing import NoReturn
 
 import msgspec
 
-from headgate.config.mask import mask_uri
+from headgate.config.mask import MASK, mask_uri
 from headgate.config.sections import SECTIONS, Config, keys
 from headgate.errors import ConfigError
 
 ENV_PREFIX = "HEADGATE__"
 ENV_FILE = "HEADGATE_CONFIG"
 DEFAULT, FLAG = "default", "flag"
+MAY_BE_SECRET = {"privacy.key_env"}  # a key that was put here by mistake is not shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +141,14 @@ def _checked(given: _Given) -> object:
     spec = SECTIONS.get(section)
     if spec is None or key not in spec.__struct_fields__:
         _unknown(given.name, given.origin)
+    value = given.value
+    if given.is_text and isinstance(value, str) and isinstance(getattr(spec(), key), tuple):
+        value = [text.strip() for text in value.split(",") if text.strip()]
     try:
-        return getattr(msgspec.convert({key: given.value}, spec, strict=not given.is_text), key)
+        return getattr(msgspec.convert({key: value}, spec, strict=not given.is_text), key)
     except msgspec.ValidationError as error:
         problem = str(error).split(" - at `")[0]
-        shown = mask_uri(repr(given.value))
+        shown = MASK if given.name in MAY_BE_SECRET else mask_uri(repr(given.value))
         raise ConfigError(f"{given.origin}: {given.name} = {shown:.200}: {problem}") from error
 
 

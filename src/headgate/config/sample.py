@@ -37,7 +37,7 @@ def _entry(key: Key) -> str:
     text = key.description + (f" ({key.allowed})" if key.allowed else "")
     lines = [f"# {line}\n" for line in wrap(text, WIDTH - 2)]
     name = key.name.split(".")[1]
-    value = key.example if key.default is None else key.default
+    value = key.example if key.default in (None, ()) else key.default
     return "".join([*lines, f"#{name} = {json.dumps(value, ensure_ascii=False)}\n"])
 
 

@@ -13,13 +13,12 @@ import msgspec
 from msgspec import Meta
 
 from headgate.config.duration import duration_us
+from headgate.config.privacy import Privacy
+from headgate.config.streams import MIB, Function, Kinesis
 
 LakeFormat = Literal["delta", "parquet", "json"]
 
-MIB = 1 << 20  # bytes
-
 NonEmpty = Annotated[str, Meta(min_length=1)]
-ConsumerName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]  # RegisterStreamConsumer API reference
 
 #: Where claims may live; the adapter says more about each.
 DEDUP_URIS = "rocksdb:PATH, redis://host:port/db, dynamodb://table, s3://bucket/prefix or memory:"
@@ -193,28 +192,6 @@ class Aws(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ] = None
 
 
-class Kinesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a stream is read."""
-
-    max_ahead_bytes: Annotated[
-        int, Meta(ge=MIB, le=4096 * MIB, description="Bytes of records read ahead, of all shards together.")
-    ] = 64 * MIB
-    fan_out: Annotated[
-        ConsumerName | None, Meta(description="Consumer of enhanced fan-out; by default GetRecords.", examples=["lake"])
-    ] = None
-
-
-class Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Lambda functions."""
-
-    publish_seconds: Annotated[
-        float, Meta(ge=0, le=3600, description="Seconds between two publications of all functions together.")
-    ] = 10.0
-    margin_seconds: Annotated[
-        float, Meta(gt=0, le=300, description="Seconds before the deadline at which nothing new is begun.")
-    ] = 3.0
-
-
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Log lines on standard error."""
 
@@ -232,6 +209,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     batch: Batch = Batch()
     envelope: Envelope = Envelope()
     validate: Validate = Validate()
+    privacy: Privacy = Privacy()
     dedup: Dedup = Dedup()
     standby: Standby = Standby()
     storage: Storage = Storage()
@@ -249,6 +227,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "batch": Batch,
     "envelope": Envelope,
     "validate": Validate,
+    "privacy": Privacy,
     "dedup": Dedup,
     "standby": Standby,
     "storage": Storage,

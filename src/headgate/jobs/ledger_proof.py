@@ -10,7 +10,7 @@ from headgate.errors import PermanentError
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.proof import MAX_EXAMPLES, Proof
 from headgate.lake.delta import APP_ID, open_table
-from headgate.lake.entry import Entry, Head, Range
+from headgate.lake.entry import PRIVACY, Entry, Head, Range
 from headgate.lake.ledger import fold
 from headgate.lake.plain import marker_path
 from headgate.lake.published import published_number
@@ -27,6 +27,7 @@ class LedgerRange:
     start: int
     end: int
     counts: Counts
+    privacy: str = ""  # identity of the [privacy] settings that the writer had
 
 
 @dataclass(kw_only=True)
@@ -129,6 +130,7 @@ def _check_entry(entry: Entry, number: int, found: LedgerProof, proof: Proof) ->
                 _number(moved.start, name, proof),
                 _number(moved.end, name, proof),
                 moved.counts,
+                str(entry.writer.get(PRIVACY, "")),
             )
         )
     _check_files(entry, name, proof)

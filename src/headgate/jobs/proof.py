@@ -42,6 +42,8 @@ class Proof:
         reread_parts: events and rejects that were read from it again.
         ledger_only_shards: shards of this and other sources that cannot be read again.
         ledger_only_rows: their rows, proven by ledger and quality alone.
+        uncompared: rows of the source's records that were written under other [privacy] settings than these, so that
+            their bytes could not be compared.
         skipped: parts of the source before the position at which `--start` began.
         unread_records: records of the source beyond the committed positions.
         later: number of the ledger's last entry, where entries after `number` are not yet published.
@@ -60,6 +62,7 @@ class Proof:
     reread_parts: int = 0
     ledger_only_shards: int = 0
     ledger_only_rows: int = 0
+    uncompared: int = 0
     skipped: int = 0
     unread_records: int = 0
     later: int = 0

@@ -7,6 +7,7 @@ one statement of that kind is run, in a database in memory without tables of its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,17 +15,19 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from headgate.core.schema import PARTITIONS, TABLES
 from headgate.errors import ConfigError, TransientError
 from headgate.jobs.existing import ExistingLake
-from headgate.lake import read
+from headgate.lake import analytics, read
+from headgate.lake.analytics import ANALYTICS
 from headgate.lake.delta import open_table
 from headgate.lake.storage import Storage
 
 BLOCK_ROWS = 10_000  # rows handed over at a time
+_LISTING = re.compile(r"information_schema|duckdb_|\bshow\b")  # of a statement that asks which views there are
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -38,7 +41,8 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
     """Ask a lake.
 
     Args:
-        lake: whose tables are the views `events`, `duplicates`, `rejected` and `quality`.
+        lake: whose tables are the views `events`, `duplicates`, `rejected`, `quality` and, in the schema `analytics`,
+            the typed tables by the names of their folders.
         sql: one SELECT statement.
         as_of: an ISO 8601 time with an offset; None for now. Delta only.
         limit: no more rows than this; None for all.
@@ -57,6 +61,7 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
         connection.execute("SET temp_directory=?", [spill])
         for table in TABLES:
             _show(connection, lake, table, moment)
+        _show_analytics(connection, lake.storage, sql, moment)
         connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")
         _check(connection, sql)
@@ -69,7 +74,7 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
         except duckdb.Error as error:
             if read.is_of_network(error):
                 raise TransientError(f"the lake cannot be read now: {error}") from error
-            raise ConfigError(f"{error}; views are {', '.join(TABLES)}") from error
+            raise ConfigError(f"{error}; views are {', '.join(TABLES)} and {ANALYTICS}.*") from error
 
 
 def _moment(as_of: str, lake: ExistingLake) -> datetime:
@@ -92,7 +97,9 @@ def _show(connection: duckdb.DuckDBPyConnection, lake: ExistingLake, table: str,
     Lines are read for DuckDB and not by it, because a folder that it may read it may also write to.
     """
     if moment is not None:
-        connection.register(table, _as_of(lake.storage, table, moment))
+        opened = open_table(lake.storage, table)
+        _set_back(opened, table, moment)
+        connection.register(table, read.of_log(lake.storage, opened, table, TABLES[table], PARTITIONS[table]))
     elif lake.about.format == "json":
         connection.register(f"_{table}", read.json_lines(lake.storage, table))
         connection.execute(f"CREATE VIEW {table} AS SELECT {read.json_columns(table)} FROM _{table}")  # noqa: S608
@@ -100,10 +107,29 @@ def _show(connection: duckdb.DuckDBPyConnection, lake: ExistingLake, table: str,
         connection.register(table, read.dataset(lake.storage, table))
 
 
-def _as_of(storage: Storage, table: str, moment: datetime) -> ds.Dataset:
-    """A Delta table as it was; empty where it was not yet made."""
-    schema = TABLES[table]
-    opened = open_table(storage, table)
+def _show_analytics(connection: duckdb.DuckDBPyConnection, storage: Storage, sql: str, moment: datetime | None) -> None:
+    """Register the typed tables that a statement names as views of the schema `analytics`, or all for a list of views.
+
+    Opening a table takes some milliseconds, and there may be a thousand.
+    """
+    connection.execute(f"CREATE SCHEMA {ANALYTICS}")
+    asked = sql.lower()
+    if ANALYTICS not in asked and not _LISTING.search(asked):
+        return
+    is_list = _LISTING.search(asked) is not None
+    for number, folder in enumerate(analytics.folders(storage)):
+        if not is_list and folder.lower() not in asked:
+            continue
+        table, name = f"{ANALYTICS}/{folder}", folder.replace('"', '""')
+        opened = open_table(storage, table)
+        if moment is not None:
+            _set_back(opened, table, moment)
+        connection.register(f"_{ANALYTICS}_{number}", analytics.dataset(storage, table, opened))
+        connection.execute(f'CREATE VIEW {ANALYTICS}."{name}" AS SELECT * FROM _{ANALYTICS}_{number}')  # noqa: S608
+
+
+def _set_back(opened: DeltaTable, table: str, moment: datetime) -> None:
+    """Turn a table to the version that was shown at a moment."""
     made_ms = min(entry["timestamp"] for entry in opened.history())
     if moment.timestamp() * 1000 < made_ms:
         raise ConfigError(
@@ -114,10 +140,6 @@ def _as_of(storage: Storage, table: str, moment: datetime) -> ds.Dataset:
         opened.load_as_version(moment)
     except DeltaError as error:
         raise ConfigError(f"--as-of {moment.isoformat()}: {table} cannot be shown as it was then: {error}") from error
-    partitions = pa.schema([schema.field(column) for column in PARTITIONS[table]])
-    return opened.to_pyarrow_dataset(
-        schema=pa.schema([field for field in schema if field.name not in PARTITIONS[table]] + list(partitions))
-    )
 
 
 def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pyarrow as pa
+
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.ledger_proof import LedgerProof, missing_files, sum_of
 from headgate.jobs.position_rows import PositionRows
@@ -220,12 +222,26 @@ def _note_reread(rows: PositionRows, proof: Proof, found: Reread, *, is_from_sta
     proof.reread_shards = len(found.ends.keys() - gone)
 
 
-def prove_contents(rows: PositionRows, proof: Proof) -> None:
-    """Events, copies and rejects are byte for byte what the source has at their positions."""
+def prove_contents(rows: PositionRows, proof: Proof, others: Sequence[int] = ()) -> None:
+    """Events, copies and rejects are byte for byte what the source has at their positions.
+
+    Args:
+        rows: the scratch database.
+        proof: gets the breach, and how many rows were not compared.
+        others: numbers of the ranges that were written under other [privacy] settings.
+    """
+    rows.connection.execute("CREATE TABLE others(r INTEGER)")
+    rows.insert("others", {"r": pa.array(others, pa.int32())})
+    joined = "rows r JOIN source s ON r.shard = s.shard AND r.sequence = s.sequence AND r.sub = s.sub"
+    counted = rows.connection.execute(
+        f"SELECT count(*) FROM {joined} SEMI JOIN others o ON r.r = o.r "  # noqa: S608
+        "WHERE r.content IS NOT NULL"
+    )
+    proof.uncompared = counted.fetchall()[0][0]
     changed = _first(
         rows,
-        "SELECT r.shard, r.sequence, r.sub, r.t FROM rows r JOIN source s ON r.shard = s.shard AND "
-        "r.sequence = s.sequence AND r.sub = s.sub WHERE r.content <> s.content",
+        f"SELECT r.shard, r.sequence, r.sub, r.t FROM {joined} ANTI JOIN others o ON r.r = o.r "  # noqa: S608
+        "WHERE r.content <> s.content",
     )
     if changed:
         examples = [f"{text} in {TABLE_NAMES[row[3]]}" for text, row in zip(rows.texts(changed), changed, strict=True)]

@@ -13,6 +13,7 @@ from headgate.core.decode import decode
 from headgate.core.enrich import position_texts, sequence_bytes
 from headgate.core.envelope import Envelope
 from headgate.core.limits import Limits
+from headgate.core.privacy import Privacy, protect
 from headgate.jobs.position_rows import PositionRows, key_halves
 from headgate.ports import Source
 from headgate.records import SEQUENCE_BYTES, Counts, Receipt, RecordBatch, Shard, ShardState
@@ -51,6 +52,7 @@ def reread(
     rows: PositionRows,
     envelope: Envelope,
     limits: Limits,
+    privacy: Privacy | None,
     advance: Callable[[float], None],
 ) -> Reread:
     """Read the source from its beginning and enter every part below the committed positions.
@@ -61,6 +63,7 @@ def reread(
         rows: the scratch database.
         envelope: where the common fields are.
         limits: sizes and depth.
+        privacy: what the runs did to payloads.
         advance: is told the number of parts as they are read.
 
     Raises:
@@ -79,7 +82,7 @@ def reread(
             continue
         committed = _below(batch, shards, found)
         if committed.num_records:
-            count = _enter(committed, rows, envelope, limits)
+            count = _enter(committed, rows, envelope, limits, privacy)
             found.parts += count
             advance(count)
         source.ack(_receipt(batch))  # a shard may wait for the end of the shards that it came from
@@ -117,9 +120,10 @@ def _note_begins(batch: RecordBatch, shards: Mapping[Shard, ShardState], found: 
             found.begins.setdefault(shard, int.from_bytes(batch.table["sequence"][row].as_py(), "big"))
 
 
-def _enter(batch: RecordBatch, rows: PositionRows, envelope: Envelope, limits: Limits) -> int:
+def _enter(batch: RecordBatch, rows: PositionRows, envelope: Envelope, limits: Limits, privacy: Privacy | None) -> int:
     """Decode records and enter their parts; how many these are."""
     parts = decode(batch, envelope, limits)
+    parts = parts if privacy is None else protect(parts, privacy)
     texts = position_texts(sequence_bytes(parts["sequence"]), np.asarray(parts["sub"]))
     parsed = rows.parse(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts)
     numbers = np.array([rows.shard_number(moved.shard) for moved in batch.ranges], dtype=np.int32)

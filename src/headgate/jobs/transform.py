@@ -149,28 +149,32 @@ class Transformation:
 
     def _keep(self, batch: RecordBatch, decided: Decided, undelivered: Rows) -> None:
         """Write the objects of this invocation; one that an earlier try wrote and that is empty now goes."""
-        judged = decided.judged
+        judged, name = decided.judged, _name(batch, decided)
         kept = {
             "events": event_rows(judged.parts).take(pa.array(undelivered)).cast(TABLES["events"]),
             "duplicates": duplicate_rows(judged, decided.owners),
             "rejected": rejected_rows(judged),
         }
         for table, rows in kept.items():
-            path = f"{_name(batch)}-{table}{parquet.SUFFIX}"
+            path = f"{name}-{table}{parquet.SUFFIX}"
             if rows.num_rows:
                 self._lake.storage.put(path, memoryview(parquet.encode(rows)))
             elif self._lake.storage.exists(path):
                 self._lake.storage.delete(path)
 
 
-def _name(batch: RecordBatch) -> str:
-    """Where the objects of an invocation lie: by the day of its first arrival and a digest of its positions."""
+def _name(batch: RecordBatch, decided: Decided) -> str:
+    """Where the objects of an invocation lie: by the day of its first arrival and a digest of positions and contents.
+
+    Of the contents as they are written: nobody can try guesses at what `[privacy]` took away against a name.
+    """
     arrived_us = min(batch.table["arrived_at"].cast(pa.int64()).to_pylist())
     day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=arrived_us)).date().isoformat()
     digest = xxhash.xxh3_128()
-    for moved, data in zip(batch.ranges, batch.table["data"].to_pylist(), strict=True):
-        digest.update(f"{moved.shard.source}\0{moved.shard.name}\0{moved.start}\0{len(data)}\0".encode())
-        digest.update(data)
+    for moved in batch.ranges:
+        digest.update(f"{moved.shard.source}\0{moved.shard.name}\0{moved.start}\0".encode())
+    for column in ("shard", "sub", "fingerprint"):
+        digest.update(np.asarray(decided.judged.parts[column]).tobytes())
     return f"{FIREHOSE}{day}/{digest.hexdigest()}"
 
 

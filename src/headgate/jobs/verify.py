@@ -15,6 +15,7 @@ import duckdb
 
 from headgate.core.envelope import Envelope
 from headgate.core.limits import Limits
+from headgate.core.privacy import Privacy
 from headgate.errors import ConfigError, PermanentError
 from headgate.jobs import row_proof
 from headgate.jobs.existing import ExistingLake
@@ -37,6 +38,7 @@ class VerifySettings:
         envelope: where the common fields are.
         limits: sizes and depth.
         window_us: window of de-duplication in microseconds.
+        privacy: what the runs did to payloads; rows of runs that did anything else are not compared byte for byte.
         is_from_start: False where runs may have begun later than at the source's start (`--start`).
         is_forgetful: True where the source forgets its oldest records, as a stream does.
         memory_limit: of the scratch database, as DuckDB writes sizes.
@@ -46,6 +48,7 @@ class VerifySettings:
     envelope: Envelope
     limits: Limits
     window_us: int
+    privacy: Privacy | None = None
     is_from_start: bool = True
     is_forgetful: bool = False
     memory_limit: str = MEMORY_LIMIT
@@ -92,7 +95,7 @@ def verify(
             if source is not None:
                 describe("source")
                 create_source_table(rows)
-                found = reread(source, mine, rows, settings.envelope, settings.limits, advance)
+                found = reread(source, mine, rows, settings.envelope, settings.limits, settings.privacy, advance)
                 proof.reread_parts, proof.unread_records = found.parts, found.unread_records
                 row_proof.prove_source(
                     rows,
@@ -102,7 +105,7 @@ def verify(
                     is_from_start=settings.is_from_start,
                     is_forgetful=settings.is_forgetful,
                 )
-                row_proof.prove_contents(rows, proof)
+                row_proof.prove_contents(rows, proof, _others(ledger, settings.privacy))
             row_proof.count_ledger_only(rows, proof, ledger)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise PermanentError(
@@ -128,6 +131,12 @@ def _prove_tables(lake: ExistingLake, ledger: LedgerProof, rows: PositionRows, p
     row_proof.prove_ids(rows, proof)
     row_proof.prove_originals(rows, proof)
     row_proof.prove_quality(quality_counts(lake, proof), proof, ledger, latest)
+
+
+def _others(ledger: LedgerProof, privacy: Privacy | None) -> list[int]:
+    """Numbers of the ranges whose writer had other [privacy] settings: their rows cannot be made again."""
+    identity = "" if privacy is None else privacy.identity
+    return [number for number, moved in enumerate(ledger.ranges) if moved.privacy != identity]
 
 
 def latest_state(lake: ExistingLake, known: LedgerState) -> LedgerState:

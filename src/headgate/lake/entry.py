@@ -15,6 +15,7 @@ import msgspec
 from headgate.records import Counts, Receipt, Shard, ShardRange, StagedFile
 
 LEDGER = "_headgate/ledger/"
+PRIVACY = "privacy"  # in `writer`: identity of the [privacy] settings; absent where they were off
 
 Kind = Literal["batch", "note"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import reduce
@@ -14,7 +14,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.dataset as ds
-from pyarrow.fs import FileSystem, FileType
+from deltalake import DeltaTable
+from pyarrow.fs import FileType
 
 from headgate.core.schema import PARTITIONS, TABLES
 from headgate.errors import ConfigError, TransientError
@@ -58,10 +59,10 @@ def dataset(storage: Storage, table: str) -> ds.Dataset:
     schema = TABLES[table]
     if table_format == "json":
         raise ConfigError(f"{storage.root} is of format json, which pyarrow does not read as a dataset: use `relation`")
-    files = storage.arrow_files()
     if table_format == "delta":
-        return _delta(storage, files, table)
-    with _waiting_for(storage, table):
+        return of_log(storage, open_table(storage, table), table, schema, PARTITIONS[table])
+    files = storage.arrow_files()
+    with waiting_for(storage, table):
         if files.get_file_info(table).type == FileType.NotFound:
             return ds.dataset(schema.empty_table())
     partitioning = ds.HivePartitioning(
@@ -69,7 +70,7 @@ def dataset(storage: Storage, table: str) -> ds.Dataset:
         null_fallback=_NO_VALUE,
         segment_encoding="uri",
     )
-    with _waiting_for(storage, table):
+    with waiting_for(storage, table):
         return ds.dataset(table, schema=schema, format="parquet", partitioning=partitioning, filesystem=files)
 
 
@@ -102,7 +103,7 @@ def json_lines(storage: Storage, table: str) -> ds.Dataset:
     text = csv.ReadOptions(column_names=["json"], block_size=min(max(longest, _LEAST_BLOCK), _LARGEST_LINE))
     plain = csv.ParseOptions(delimiter="\x01", quote_char=False, double_quote=False, ignore_empty_lines=True)
     as_text = csv.ConvertOptions(column_types={"json": pa.large_string()})
-    with _waiting_for(storage, table):
+    with waiting_for(storage, table):
         return ds.dataset(
             [path for path, _ in sizes],
             schema=pa.schema([pa.field("json", pa.large_string())]),
@@ -117,8 +118,8 @@ def is_of_network(error: Exception) -> bool:
 
 
 @contextmanager
-def _waiting_for(storage: Storage, table: str) -> Iterator[None]:
-    """Errors of the network become transient ones."""
+def waiting_for(storage: Storage, table: str) -> Iterator[None]:
+    """Errors of the network become transient ones, inside the context."""
     try:
         yield
     except OSError as error:
@@ -139,19 +140,29 @@ def json_columns(table: str) -> str:
     return ", ".join(f'{_expression(table, field)} AS "{field.name}"' for field in TABLES[table])
 
 
-def _delta(storage: Storage, filesystem: FileSystem, table: str) -> ds.Dataset:
-    """The files of the log's last version; deltalake's own dataset takes ten times longer to make."""
-    files = pa.table(open_table(storage, table).get_add_actions(flatten=True))
-    columns, schema, parquet = PARTITIONS[table], TABLES[table], ds.ParquetFileFormat()
+def of_log(
+    storage: Storage, opened: DeltaTable, table: str, schema: pa.Schema, partitions: Sequence[str]
+) -> ds.Dataset:
+    """The files of a Delta table's version; deltalake's own dataset takes ten times longer to make.
+
+    Args:
+        storage: of the lake.
+        opened: the table at the version that is to be shown.
+        table: path of the table.
+        schema: of the columns that are shown; a file that lacks one has nulls there.
+        partitions: columns that are in the log and not in the files; a query about them opens only their files.
+    """
+    filesystem, files = storage.arrow_files(), pa.table(opened.get_add_actions(flatten=True))
+    parquet = ds.ParquetFileFormat()
     known: dict[tuple[object, ...], ds.Expression] = {}
     fragments = []
-    partitions = [files[f"partition.{column}"].to_pylist() for column in columns]
+    values = [files[f"partition.{column}"].to_pylist() for column in partitions] if files.num_rows else []
     for i, path in enumerate(files["path"].to_pylist()):
-        partition = tuple(values[i] for values in partitions)
+        partition = tuple(column[i] for column in values)
         if partition and partition not in known:
             known[partition] = reduce(
                 and_,
-                (ds.field(c) == pa.scalar(v, schema.field(c).type) for c, v in zip(columns, partition, strict=True)),
+                (ds.field(c) == pa.scalar(v, schema.field(c).type) for c, v in zip(partitions, partition, strict=True)),
             )
         fragments.append(parquet.make_fragment(f"{table}/{unquote(path)}", filesystem, known.get(partition)))
     return ds.FileSystemDataset(fragments, schema, parquet, filesystem)

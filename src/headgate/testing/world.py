@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from headgate.consumer import Consumer, Parts
 from headgate.core.envelope import Envelope
 from headgate.core.limits import Limits
+from headgate.core.privacy import Privacy
 from headgate.core.rules import Rules
 from headgate.errors import TransientError
 from headgate.lake.lake import LakeOptions, TableLake, open_lake
@@ -50,6 +51,7 @@ class Attempt:
     Attributes:
         rules: the user's rules; None for none.
         limits: sizes.
+        privacy: what is done to payloads; None for nothing.
         max_event_types: the lake's limit.
         batch_events: records a batch.
         per_read: records that one read hands over.
@@ -62,6 +64,7 @@ class Attempt:
 
     rules: Rules | None = None
     limits: Limits = field(default_factory=Limits)
+    privacy: Privacy | None = None
     max_event_types: int = 1_000
     batch_events: int = 1_000
     per_read: int = 1_000
@@ -186,6 +189,7 @@ def settings(attempt: Attempt) -> FlowSettings:
     return FlowSettings(
         envelope=Envelope(),
         limits=attempt.limits,
+        privacy=attempt.privacy,
         max_future_us=DAY_US,
         window_us=WINDOW_US,
         max_event_types=attempt.max_event_types,

@@ -1,10 +1,11 @@
-"""Configuration to what the flow needs: envelope, limits, rules."""
+"""Configuration to what the flow needs: envelope, limits, rules, privacy."""
 
 from __future__ import annotations
 
-from headgate.config import Config
+from headgate.config import Config, environment, privacy_key
 from headgate.core.envelope import Envelope, decoder_of
 from headgate.core.limits import Limits
+from headgate.core.privacy import Privacy
 from headgate.core.rules import Rule, Rules
 from headgate.errors import ConfigError
 from headgate.pipeline import FlowSettings
@@ -40,6 +41,26 @@ def flow_settings(config: Config) -> FlowSettings:
         max_batch_events=config.batch.max_events,
         max_batch_bytes=config.batch.max_bytes,
         flush_seconds=config.batch.flush_seconds,
+        privacy=privacy_of(config),
+    )
+
+
+def privacy_of(config: Config) -> Privacy | None:
+    """What is done to payloads; None where nothing is.
+
+    Raises:
+        ConfigError: a path is wrong, or the key is missing or too short.
+    """
+    section = config.privacy
+    if not section.is_on:
+        return None
+    return Privacy(
+        hashed=section.hash,
+        masked=section.mask,
+        dropped=section.drop,
+        key=privacy_key(section, environment()),
+        is_withholding=section.unparseable == "withhold",
+        envelope=envelope_of(config),
     )
 
 

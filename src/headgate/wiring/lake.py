@@ -8,6 +8,7 @@ from typing import cast
 from headgate.clock import SystemClock
 from headgate.config import Config, digest
 from headgate.consumer import Lease
+from headgate.lake.entry import PRIVACY
 from headgate.lake.lake import LakeOptions, TableLake, open_lake
 from headgate.lake.layout import ClaimsIdentity
 from headgate.lake.lease import LocalLease
@@ -16,6 +17,7 @@ from headgate.lake.remote_lease import RemoteLease, VersionedStorage
 from headgate.lake.stage import JsonStyle
 from headgate.wiring.claims import EMBEDDED
 from headgate.wiring.existing import s3_options
+from headgate.wiring.flow import privacy_of
 from headgate.wiring.job import Job
 
 STATE_FOLDER = "_headgate"
@@ -36,6 +38,7 @@ def open_lake_for_writing(job: Job, config: Config, clock: SystemClock) -> Table
             == ("event_uuid", "event_name", "created_at"),
         ),
         stage_threads=REMOTE_STAGE_THREADS if is_remote else LOCAL_STAGE_THREADS,
+        writer={} if (privacy := privacy_of(config)) is None else {PRIVACY: privacy.identity},
     )
     storage = open_storage(job.lake, s3_options(config))
     return open_lake(storage, job.format, options, now_us=clock.now_us)

@@ -34,6 +34,7 @@ Examples:
   headgate query lake/ "SELECT event_type, count(*) FROM events GROUP BY 1 ORDER BY 2 DESC"
   headgate query lake/ "SELECT payload->>'user_id' AS user FROM events" --limit 10
   headgate query lake/ "FROM rejected" --output csv --out rejected.csv
+  headgate query lake/ "SELECT * FROM analytics.payment_order_completed LIMIT 10"
   headgate query lake/ "SELECT count(*) FROM events" --as-of 2026-11-20T12:00:00Z
 
 \b
@@ -53,8 +54,9 @@ def command(
 ) -> None:
     """Ask a lake in SQL.
 
-    SQL is one SELECT in DuckDB's dialect over the views events, duplicates, rejected and quality. Nothing can be
-    written through it, and no other file be read.
+    SQL is one SELECT in DuckDB's dialect over the views events, duplicates, rejected and quality, and over the typed
+    tables as analytics.NAME, where NAME is the folder under analytics/ (in quotes where it is no plain word). Nothing
+    can be written through it, and no other file be read.
     """
     if as_json and output not in (None, "json"):
         raise ConfigError(f"--json and --output {output}: give one of them")

@@ -95,6 +95,7 @@ def verify_job(
         envelope=flow.envelope,
         limits=flow.limits,
         window_us=flow.window_us,
+        privacy=flow.privacy,
         is_from_start=config.source.start == "earliest",
         is_forgetful=source.startswith(KINESIS),
         memory_limit=memory,
@@ -160,6 +161,8 @@ def print_proof(proof: Proof) -> None:
         f"{proof.source} does not hold (any more)"
     )
     lines["not yet read"] = f"{many(proof.unread_records, 'record')} of the source"
+    if proof.uncompared:
+        lines["not compared"] = f"the bytes of {many(proof.uncompared, 'row')} written under other [privacy] settings"
     if proof.skipped:
         lines["skipped"] = f"{many(proof.skipped, 'event')} before the start of the runs (--start)"
     if proof.later:

@@ -14,8 +14,10 @@ MIB = 1 << 20  # bytes
 TABLE_MEANINGS = {
     "events": "Accepted events, each once.",
     "duplicates": "Second and later copies of accepted events, each with the position of its original.",
-    "rejected": "What could not be read, or broke a rule, byte for byte (after `[privacy]`, where that is on).",
-    "quality": "One row a commit and event type: the counts.",
+    "rejected": "What could not be read, or broke a rule, byte for byte (after `[privacy]`, where that is on). What a "
+    "replay has settled shows in the view `rejected_all` only.",
+    "quality": "One row a commit and event type: the counts. A replay adds rows with negative numbers for what it "
+    "takes back, so that the sums hold.",
 }
 
 POSITION_MEANINGS = {

@@ -16,7 +16,6 @@ LONG = {
     "headgate.claims.rocksdb": 335,
     "headgate.testing.lake_suite": 335,
     "headgate.ports": 330,
-    "headgate.lake.ledger": 310,
 }
 
 PURE = {"headgate.core", "headgate.records", "headgate.errors", "headgate.ports", "headgate.__version__"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from headgate.core.enrich import sequence_bytes
 from headgate.core.keys import keys_of
 from headgate.core.verdicts import Judged
 from headgate.errors import CommitConflict
-from headgate.ports import ClaimStore, LedgerState, Source
+from headgate.ports import ClaimStore, LedgerState
 from headgate.records import OWNER, Claims, Receipt, Shard, ShardRange
 
 LOST_DATA = "the claim store lost its data"
@@ -47,13 +48,21 @@ class Decided:
     generation: str
 
 
+class Horizon(Protocol):
+    """Says how far back records may still come; see ports.Source."""
+
+    def horizon_us(self) -> int | None:
+        """A time before which none arrived; None: cannot tell."""
+        ...
+
+
 class Decider:
     """Judges one batch after the other, under the ledger's claim generation."""
 
     def __init__(
         self,
         claims: ClaimStore,
-        source: Source,
+        source: Horizon,
         state: LedgerState,
         *,
         window_us: int,
@@ -112,7 +121,7 @@ class Decider:
         if (
             self._refills
             and len(claims)
-            and int(claims.owners["arrived"].min()) - self._window_us < self._claims.expired_us
+            and max(0, int(claims.owners["arrived"].min()) - self._window_us) < self._claims.expired_us
         ):
             self._claims.renew()
             raise CommitConflict("records arrived long ago: the claim store is filled with all of the lake first")

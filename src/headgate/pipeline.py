@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
+
+import pyarrow as pa
 
 from headgate.ahead import ahead
 from headgate.core.batching import Cutter
@@ -30,7 +32,7 @@ from headgate.core.verdicts import accepted_rows, counts_by_shard, duplicate_row
 from headgate.decision import Decided, Decider, Parts
 from headgate.errors import CommitConflict, CommitUnknown, TransientError
 from headgate.ports import ClaimStore, Clock, Lake, LedgerState, Source, Telemetry
-from headgate.records import Receipt, RecordBatch, Staged, Verdicts
+from headgate.records import Receipt, RecordBatch, ShardRange, Staged, Verdicts
 from headgate.telemetry.facts import BatchCommitted, Noticed, Published, Retried, StageTimed
 
 T = TypeVar("T")
@@ -55,6 +57,21 @@ class FlowSettings:
     privacy: Privacy | None = None
     refills: bool = True  # records from before what the claim store holds make it be filled with all of the lake
     depth: int = 1  # results a stage may be ahead; 0: one batch at a time, in one thread
+
+
+def prepared(decoded: pa.Table, ranges: Sequence[ShardRange], settings: FlowSettings, rules: Rules) -> Parts:
+    """Validate, enrich, apply the user's rules, protect. Pure.
+
+    Rules see what was sent; nothing behind this does, so that none of it can be claimed, staged or answered.
+
+    Args:
+        decoded: DECODED of records.
+        ranges: of their batch.
+        settings: limits and privacy.
+        rules: the user's predicates.
+    """
+    parts = apply_rules(enrich(validate(decoded, settings.max_future_us), ranges), rules)
+    return Parts(table=parts if settings.privacy is None else protect(parts, settings.privacy), ranges=ranges)
 
 
 class Pipeline:
@@ -156,15 +173,9 @@ class Pipeline:
             yield last
 
     def prepare(self, batch: RecordBatch) -> Parts:
-        """Decode, validate, enrich, apply the user's rules, protect. Pure: the batch alone decides.
-
-        Rules see what was sent; nothing behind this stage does, so that none of it can be claimed, staged or answered.
-        """
-        parts = decode(batch, self._settings.envelope, self._settings.limits)
-        parts = enrich(validate(parts, self._settings.max_future_us), batch.ranges)
-        parts = apply_rules(parts, self._rules)
-        privacy = self._settings.privacy
-        return Parts(table=parts if privacy is None else protect(parts, privacy), ranges=batch.ranges)
+        """Decode, and all that `prepared` does. Pure: the batch alone decides."""
+        decoded = decode(batch, self._settings.envelope, self._settings.limits)
+        return prepared(decoded, batch.ranges, self._settings, self._rules)
 
     def stage(self, decided: Decided) -> Staged:
         """Write the files of all four tables where nobody reads them."""

@@ -209,7 +209,9 @@ class LedgerState:
         event_types: admitted types, in order of admission.
         generation: the claim generation in force; None before the first.
         abandoned: shards whose claims after the given position belong to nobody any more.
-        counts: sums over all entries.
+        counts: sums over all entries, what replays settled taken back.
+        settled: the verdicts that replays took back.
+        replayed_at: number of the last replay; 0 where there was none.
         committed_us: when the last entry was written.
         writer: who wrote the last entry.
     """
@@ -220,6 +222,8 @@ class LedgerState:
     generation: str | None = None
     abandoned: Mapping[Shard, str | None] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+    settled: Counts = field(default_factory=Counts)
+    replayed_at: int = 0
     committed_us: int = 0
     writer: Mapping[str, Any] = field(default_factory=dict)
 

@@ -184,6 +184,7 @@ class Verdicts:
         new_types: event types that the lake did not hold before, in order of admission.
         warnings: warning name to number of events.
         generation: the claim generation under which the batch was judged.
+        settlement: of a replay: the rows that these verdicts replace. `ranges` is empty then.
     """
 
     events: pa.Table
@@ -195,6 +196,7 @@ class Verdicts:
     new_types: Sequence[str]
     warnings: Mapping[str, int]
     generation: str
+    settlement: Settlement | None = None
 
     @property
     def tables(self) -> dict[str, pa.Table]:
@@ -221,10 +223,33 @@ class Counts(NamedTuple):
             return NotImplemented
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
 
+    def __sub__(self, other: Counts) -> Counts:
+        """Subtract field by field."""
+        return Counts(*(a - b for a, b in zip(self, other, strict=True)))
+
     @property
     def is_conserved(self) -> bool:
         """True where nothing is missing and nothing is counted twice."""
         return self.received == self.accepted + self.duplicates + self.rejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What a replay says of the rows that were judged anew.
+
+    Attributes:
+        rows: SETTLED, one row a part.
+        counts: the new verdicts; they add up.
+        settles: the old verdicts that are taken back; they add up.
+        replayed_at: number of the last replay in the ledger that was known when these rows were read; 0 for none.
+        judged_at: number of the ledger's end with whose events they were judged; 0 where a shared claim store judged.
+    """
+
+    rows: pa.Table
+    counts: Counts
+    settles: Counts
+    replayed_at: int
+    judged_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -206,3 +206,9 @@ def test_a_changed_aggregate_is_never_half_read(data, at, change):
     is_line = bad.endswith(b"\n") and bad.removesuffix(b"\n").removesuffix(b"\r") == good  # with a line end: as good
     if bad[4:] != good[4:] and bad.startswith(KPL_MAGIC) and not is_line:
         assert [p.reason for p in parts(bad)] == ["malformed_json"]
+
+
+def test_an_aggregate_whose_digest_ends_like_a_line_is_read():
+    whole = next(one for one in (aggregate([event(i)]) for i in range(100_000)) if one.endswith(b"\n"))
+    table = decode(record_batch([whole, whole + b"\n", whole + b"\r\n"]), ENVELOPE, Limits())
+    assert table["reason"].to_pylist() == [None] * 3

@@ -54,6 +54,25 @@ def decode(batch: RecordBatch, envelope: Envelope, limits: Limits) -> pa.Table:
     return pa.concat_tables(pieces) if pieces else DECODED.empty_table()
 
 
+def decode_documents(
+    documents: Sequence[bytes], subs: Sequence[int], records: pa.RecordBatch, envelope: Envelope, limits: Limits
+) -> pa.Table:
+    """Decode documents that were taken out of their records before, each under the number it bears.
+
+    Args:
+        documents: one JSON document each, without white space around it.
+        subs: the number of each within its record.
+        records: `shard`, `sequence` and `arrived_at` of RECORDS, row by row.
+        envelope: where the three common fields are.
+        limits: sizes and depth.
+
+    Returns:
+        DECODED, one row a document: an event or a reject.
+    """
+    parts = [Part(payload=text, sub=sub, is_judged=False) for text, sub in zip(documents, subs, strict=True)]
+    return _irregular_table(parts, records, decoder_of(envelope), envelope, limits)
+
+
 def _decode_chunk(
     chunk: pa.RecordBatch,
     decoder: EnvelopeDecoder,

@@ -72,6 +72,23 @@ QUALITY = pa.schema(
     ]
 )
 
+#: What a replay settled, and what became of it: one row a part, `part` null where nothing came of the row. No table of
+#: the lake's readers: it lies in `_headgate/settled/`. `table` is `rejected` or `duplicates`; the old row is named by
+#: its position, a duplicate also by its original; `verdict` is accepted, duplicate, rejected or none.
+SETTLED = pa.schema(
+    [
+        pa.field("table", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("shard", pa.string()),
+        pa.field("sequence", pa.string()),
+        pa.field("original_shard", pa.string()),
+        pa.field("original_sequence", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("part", pa.string()),
+        pa.field("verdict", pa.string()),
+    ]
+)
+
 TABLES = {"events": EVENTS, "duplicates": DUPLICATES, "rejected": REJECTED, "quality": QUALITY}
 
 #: Partition columns of each table, outermost first.

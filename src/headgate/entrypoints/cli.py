@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "Show position, lag, tables and claims of a lake.",
     "query": "Ask a lake in SQL.",
     "verify": "Prove that nothing was lost and nothing is there twice.",
+    "replay": "Judge rejects anew, with the rules of today.",
     "rebuild": "Rebuild the claim store from the lake.",
     "init": "Write a commented configuration file.",
     "doctor": "Check what works on this machine and what does not.",

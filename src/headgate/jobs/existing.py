@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from deltalake.exceptions import DeltaError
 
+from headgate.core.schema import TABLES
 from headgate.errors import ConfigError, PermanentError
+from headgate.lake.delta import APP_ID, open_table
 from headgate.lake.entry import LEDGER, Entry, decode_entry, entry_path
 from headgate.lake.layout import LakeFormat, read_format
 from headgate.lake.ledger import Ledger
 from headgate.lake.opening import open_storage
+from headgate.lake.plain import marker_path
+from headgate.lake.published import published_number
 from headgate.lake.s3_options import S3Options
 from headgate.lake.storage import Storage
 from headgate.ports import LedgerState
@@ -57,6 +62,25 @@ class ExistingLake:
     def entries(self, after: int, upto: int) -> Iterator[Entry]:
         """Entries `after` + 1 to `upto`, in order."""
         return map(self.entry, range(after + 1, upto + 1))
+
+
+def is_published(lake: ExistingLake, entry: Entry) -> bool:
+    """True where readers see the rows of an entry."""
+    if entry.number <= published_number(lake.storage):
+        return True
+    if lake.about.format == "delta":
+        return all(
+            shown_number(lake, table) >= entry.number for table in {f.table for f in entry.files} & TABLES.keys()
+        )
+    return not entry.files or not lake.storage.exists(marker_path(entry.entry_id))
+
+
+def shown_number(lake: ExistingLake, table: str) -> int:
+    """The last ledger number that a Delta table shows."""
+    try:
+        return open_table(lake.storage, table).transaction_version(APP_ID) or 0
+    except DeltaError:
+        return 0
 
 
 def find_lake(path: str, options: S3Options | None = None) -> ExistingLake:

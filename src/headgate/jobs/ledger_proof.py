@@ -38,12 +38,13 @@ class LedgerProof:
         state: the entries folded.
         ranges: every range of every entry, in order.
         counts_of: per entry id its number and counts, of the entries with records.
-        files_of: per entry number the files that it named.
+        replays: the entries of replays, in order.
     """
 
     state: LedgerState = field(default_factory=LedgerState)
     ranges: list[LedgerRange] = field(default_factory=list)
     counts_of: dict[str, tuple[int, Counts]] = field(default_factory=dict)
+    replays: list[Entry] = field(default_factory=list)
 
 
 def prove_ledger(lake: ExistingLake, proof: Proof) -> LedgerProof:
@@ -105,7 +106,7 @@ def _shown_by_delta(lake: ExistingLake) -> dict[str, int]:
 
 def _is_published(lake: ExistingLake, entry: Entry, shown: dict[str, int]) -> bool:
     if lake.about.format == "delta":
-        return all(shown[file.table] >= entry.number for file in entry.files)
+        return all(shown[file.table] >= entry.number for file in entry.files if file.table in shown)
     return not entry.files or not lake.storage.exists(marker_path(entry.entry_id))
 
 
@@ -117,7 +118,9 @@ def _check_entry(entry: Entry, number: int, found: LedgerProof, proof: Proof) ->
     if not entry.counts.is_conserved:
         proof.add("conservation", f"{name} does not add up: {sum_of(entry.counts)}")
     parts = sum((moved.counts for moved in entry.ranges), Counts())
-    if parts != entry.counts:
+    if entry.kind == "replay":
+        _check_replay(entry, name, found, proof)
+    elif parts != entry.counts:
         proof.add("conservation", f"{name} says {sum_of(entry.counts)}, but its shards say {sum_of(parts)}")
     for moved in entry.ranges:
         if not moved.counts.is_conserved:
@@ -136,14 +139,28 @@ def _check_entry(entry: Entry, number: int, found: LedgerProof, proof: Proof) ->
     _check_files(entry, name, proof)
     if entry.entry_id in found.counts_of:
         proof.add("ledger", f"{name} has the same id as entry {found.counts_of[entry.entry_id][0]}")
-    if entry.kind == "batch":
-        found.counts_of[entry.entry_id] = (number, entry.counts)
+    if entry.kind != "note":
+        found.counts_of[entry.entry_id] = (number, entry.net)
         if entry.generation != found.state.generation and found.state.generation is not None:
             proof.add(
                 "ledger",
                 f"{name} was judged with claims of generation {entry.generation}, in force was "
                 f"{found.state.generation}",
             )
+
+
+def _check_replay(entry: Entry, name: str, found: LedgerProof, proof: Proof) -> None:
+    """What it takes back adds up, it moves no shard, and it knew of the replay before it."""
+    if not entry.settles.is_conserved:
+        proof.add("conservation", f"{name} takes back what does not add up: {sum_of(entry.settles)}")
+    if entry.ranges:
+        proof.add("ledger", f"{name} is a replay and moves {entry.ranges[0].shard}")
+    if entry.replayed_at != found.state.replayed_at:
+        proof.add(
+            "ledger",
+            f"{name} follows the replay of entry {entry.replayed_at}, the last one was {found.state.replayed_at}",
+        )
+    found.replays.append(entry)
 
 
 def _check_range(moved: Range, name: str, state: LedgerState, proof: Proof) -> None:
@@ -204,8 +221,10 @@ def _check_snapshot(lake: ExistingLake, folded: LedgerState, proof: Proof) -> No
         return
     if state.number > folded.number:
         return  # a run is under way
-    if (state.counts, dict(state.shards), list(state.event_types)) != (
+    if (state.counts, state.settled, state.replayed_at, dict(state.shards), list(state.event_types)) != (
         folded.counts,
+        folded.settled,
+        folded.replayed_at,
         dict(folded.shards),
         list(folded.event_types),
     ):

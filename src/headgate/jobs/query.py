@@ -20,14 +20,17 @@ from deltalake.exceptions import DeltaError
 
 from headgate.core.schema import PARTITIONS, TABLES
 from headgate.errors import ConfigError, TransientError
-from headgate.jobs.existing import ExistingLake
+from headgate.jobs.existing import ExistingLake, is_published
 from headgate.lake import analytics, read
 from headgate.lake.analytics import ANALYTICS
 from headgate.lake.delta import open_table
+from headgate.lake.settled import may_be_settled, replays, settled_rows, unsettled
 from headgate.lake.storage import Storage
 
 BLOCK_ROWS = 10_000  # rows handed over at a time
 _LISTING = re.compile(r"information_schema|duckdb_|\bshow\b")  # of a statement that asks which views there are
+SETTLING = ("duplicates", "rejected")  # tables with rows that a replay may settle
+VIEWS = (*TABLES, *(f"{table}_all" for table in SETTLING))
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -41,8 +44,9 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
     """Ask a lake.
 
     Args:
-        lake: whose tables are the views `events`, `duplicates`, `rejected`, `quality` and, in the schema `analytics`,
-            the typed tables by the names of their folders.
+        lake: whose tables are the views `events`, `duplicates`, `rejected` and `quality`; `duplicates_all` and
+            `rejected_all` also hold the rows that replays have settled. The typed tables are in the schema
+            `analytics`, by the names of their folders.
         sql: one SELECT statement.
         as_of: an ISO 8601 time with an offset; None for now. Delta only.
         limit: no more rows than this; None for all.
@@ -59,8 +63,9 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
         connection.execute("SET TimeZone='UTC'")
         connection.execute("SET enable_progress_bar=false")
         connection.execute("SET temp_directory=?", [spill])
+        settling = _show_settled(connection, lake, moment)
         for table in TABLES:
-            _show(connection, lake, table, moment)
+            _show(connection, lake, table, moment, settling if table in SETTLING else None)
         _show_analytics(connection, lake.storage, sql, moment)
         connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")
@@ -74,7 +79,7 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
         except duckdb.Error as error:
             if read.is_of_network(error):
                 raise TransientError(f"the lake cannot be read now: {error}") from error
-            raise ConfigError(f"{error}; views are {', '.join(TABLES)} and {ANALYTICS}.*") from error
+            raise ConfigError(f"{error}; views are {', '.join(VIEWS)} and {ANALYTICS}.*") from error
 
 
 def _moment(as_of: str, lake: ExistingLake) -> datetime:
@@ -91,20 +96,51 @@ def _moment(as_of: str, lake: ExistingLake) -> datetime:
     return moment
 
 
-def _show(connection: duckdb.DuckDBPyConnection, lake: ExistingLake, table: str, moment: datetime | None) -> None:
-    """Register one table under its name.
+def _show_settled(connection: duckdb.DuckDBPyConnection, lake: ExistingLake, moment: datetime | None) -> bool:
+    """Register what published replays have settled; False where there is nothing."""
+    if not may_be_settled(lake.storage):
+        return False
+    found = [
+        entry
+        for entry in replays(lake.entry, lake.state().replayed_at)
+        if is_published(lake, entry) and (moment is None or entry.committed_us <= moment.timestamp() * 1_000_000)
+    ]
+    connection.register("_settled", settled_rows(lake.storage, found))
+    return bool(found)
+
+
+def _show(
+    connection: duckdb.DuckDBPyConnection,
+    lake: ExistingLake,
+    table: str,
+    moment: datetime | None,
+    settling: bool | None,
+) -> None:
+    """Register one table under its name; where rows of it may be settled, all of it under another name, too."""
+    if settling is None:
+        _register(connection, lake, table, table, moment)
+        return
+    _register(connection, lake, table, f"{table}_all", moment)
+    rows = unsettled(table, f"{table}_all", "_settled") if settling else f"SELECT * FROM {table}_all"  # noqa: S608
+    connection.execute(f"CREATE VIEW {table} AS {rows}")
+
+
+def _register(
+    connection: duckdb.DuckDBPyConnection, lake: ExistingLake, table: str, name: str, moment: datetime | None
+) -> None:
+    """Register one table.
 
     Lines are read for DuckDB and not by it, because a folder that it may read it may also write to.
     """
     if moment is not None:
         opened = open_table(lake.storage, table)
         _set_back(opened, table, moment)
-        connection.register(table, read.of_log(lake.storage, opened, table, TABLES[table], PARTITIONS[table]))
+        connection.register(name, read.of_log(lake.storage, opened, table, TABLES[table], PARTITIONS[table]))
     elif lake.about.format == "json":
         connection.register(f"_{table}", read.json_lines(lake.storage, table))
-        connection.execute(f"CREATE VIEW {table} AS SELECT {read.json_columns(table)} FROM _{table}")  # noqa: S608
+        connection.execute(f"CREATE VIEW {name} AS SELECT {read.json_columns(table)} FROM _{table}")  # noqa: S608
     else:
-        connection.register(table, read.dataset(lake.storage, table))
+        connection.register(name, read.dataset(lake.storage, table))
 
 
 def _show_analytics(connection: duckdb.DuckDBPyConnection, storage: Storage, sql: str, moment: datetime | None) -> None:

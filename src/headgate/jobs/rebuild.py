@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from headgate.consumer import POLL_SECONDS, Lease
-from headgate.errors import ConfigError, PermanentError
+from headgate.consumer import Lease
+from headgate.errors import ConfigError
+from headgate.jobs.exclusive import held
 from headgate.lake.lake import TableLake
 from headgate.lake.layout import ClaimsIdentity, set_claims_identity
 from headgate.ports import ClaimStore
@@ -62,9 +62,7 @@ def rebuild(
         PermanentError: another process works on the lake.
         ConfigError: the folder of the new store holds something else.
     """
-    if lease is not None:
-        _acquire(lease)
-    try:
+    with held(lease, "rebuild"):
         old = None
         if folder is not None:
             if is_other:
@@ -76,9 +74,6 @@ def rebuild(
         if old is not None:
             shutil.rmtree(old)
         return rebuilt
-    finally:
-        if lease is not None:
-            lease.release()
 
 
 def _fill(
@@ -103,17 +98,6 @@ def _fill(
         claims.sync()
         lake.publish()
         return Rebuilt(claims=count, number=number, generation=generation)
-
-
-def _acquire(lease: Lease) -> None:
-    """Take the lease; on a remote lake that of a holder that was killed is free after a while."""
-    began = time.monotonic()
-    while not lease.try_acquire():
-        if time.monotonic() - began >= lease.patience_seconds:
-            raise PermanentError(
-                f"the lake is in use by {lease.holder() or 'another process'}: stop it, then rebuild again"
-            )
-        time.sleep(POLL_SECONDS)
 
 
 def _begin(folder: Path, lake: TableLake) -> None:

@@ -16,8 +16,22 @@ from headgate.ports import LedgerState
 from headgate.records import Counts, Shard, ShardState
 
 
-def prove_counts(lake: ExistingLake, rows: PositionRows, proof: Proof, ledger: LedgerProof) -> None:
-    """Each table holds as many rows of each range as the ledger counts."""
+def prove_counts(
+    lake: ExistingLake,
+    rows: PositionRows,
+    proof: Proof,
+    ledger: LedgerProof,
+    deltas: Mapping[tuple[int, int], int],
+) -> None:
+    """Each table holds as many rows of each range as the ledger counts.
+
+    Args:
+        lake: what is verified.
+        rows: the scratch database.
+        proof: gets the breaches.
+        ledger: the ranges and their counts.
+        deltas: by (range, table number) what replays changed of them.
+    """
     found = rows.connection.execute("SELECT r, t, count(*) FROM rows WHERE r >= 0 GROUP BY ALL").fetchall()
     held = {(r, t): count for r, t, count in found}
     for t, table in enumerate(TABLE_NAMES):
@@ -27,7 +41,7 @@ def prove_counts(lake: ExistingLake, rows: PositionRows, proof: Proof, ledger: L
         numbers: list[int] = []
         lost = added = 0
         for r, moved in enumerate(ledger.ranges):
-            expected, count = moved.counts[t + 1], held.get((r, t), 0)
+            expected, count = moved.counts[t + 1] + deltas.get((r, t), 0), held.get((r, t), 0)
             text = f"entry {moved.number}, {moved.shard.name}: {count:,} rows, {expected:,} in the ledger"
             if count < expected:
                 lost += expected - count

@@ -13,8 +13,8 @@ from deltalake.exceptions import DeltaError
 
 from headgate.core.schema import TABLES
 from headgate.errors import ConfigError, TransientError
-from headgate.jobs.existing import ExistingLake
-from headgate.lake.delta import APP_ID, open_table
+from headgate.jobs.existing import ExistingLake, shown_number
+from headgate.lake.delta import open_table
 from headgate.lake.entry import Entry
 from headgate.lake.layout import claims_identity
 from headgate.lake.lease import HOLDER_NAME, Holder
@@ -176,24 +176,19 @@ def _unpublished(lake: ExistingLake, last: int) -> list[Entry]:
         if lake.about.format != "delta":
             is_hidden = bool(entry.files) and lake.storage.exists(marker_path(entry.entry_id))
         else:
-            shown = shown or {table: _shown_number(lake, table) for table in TABLES}
-            is_hidden = any(shown[file.table] < entry.number for file in entry.files)
+            shown = shown or {table: shown_number(lake, table) for table in TABLES}
+            is_hidden = any(shown[file.table] < entry.number for file in entry.files if file.table in shown)
         if is_hidden:
             found.append(entry)
     return found
 
 
-def _shown_number(lake: ExistingLake, table: str) -> int:
-    try:
-        return open_table(lake.storage, table).transaction_version(APP_ID) or 0
-    except DeltaError:
-        return 0
-
-
 def _tables(lake: ExistingLake, state: LedgerState, unpublished: list[Entry]) -> dict[str, TableStatus]:
+    hidden = sum((entry.net for entry in unpublished), Counts())
     if lake.about.format == "delta":
-        return {table: _delta_table(lake, table) for table in TABLES}
-    hidden = sum((entry.counts for entry in unpublished), Counts())
+        shown = state.settled - sum((entry.settles for entry in unpublished), Counts())
+        settled = {"duplicates": shown.duplicates, "rejected": shown.rejected}
+        return {table: _delta_table(lake, table, settled.get(table, 0)) for table in TABLES}
     rows: dict[str, int | None] = {
         "events": state.counts.accepted - hidden.accepted,
         "duplicates": state.counts.duplicates - hidden.duplicates,
@@ -206,14 +201,15 @@ def _tables(lake: ExistingLake, state: LedgerState, unpublished: list[Entry]) ->
     }
 
 
-def _delta_table(lake: ExistingLake, table: str) -> TableStatus:
+def _delta_table(lake: ExistingLake, table: str, settled: int) -> TableStatus:
+    """Rows that replays have settled are not counted."""
     try:
         actions = open_table(lake.storage, table).get_add_actions(flatten=True)
     except DeltaError:
         return TableStatus(rows=None, files=0, size_bytes=0)
     sizes, rows = actions["size_bytes"].to_pylist(), actions["num_records"].to_pylist()
     is_known = all(count is not None for count in rows)
-    return TableStatus(rows=sum(rows) if is_known else None, files=len(sizes), size_bytes=sum(sizes))
+    return TableStatus(rows=sum(rows) - settled if is_known else None, files=len(sizes), size_bytes=sum(sizes))
 
 
 def folder_size(folder: Path) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from headgate.errors import PermanentError, TransientError
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.position_rows import PositionRows, key_halves
 from headgate.jobs.proof import Proof, many
+from headgate.jobs.settled_rows import SettledRows
 from headgate.lake import read
 
 BLOCK_ROWS = 131_072  # rows joined before they are worked on
@@ -44,12 +45,15 @@ def create_tables(rows: PositionRows) -> None:
     )
 
 
-def load_tables(lake: ExistingLake, rows: PositionRows, proof: Proof, advance: Callable[[float], None]) -> None:
+def load_tables(
+    lake: ExistingLake, rows: PositionRows, settled: SettledRows, proof: Proof, advance: Callable[[float], None]
+) -> None:
     """Read events, duplicates and rejected into the scratch tables.
 
     Args:
         lake: what is verified.
         rows: the scratch database.
+        settled: rows to be left out.
         proof: gets a breach where a file is gone or cannot be read, or a row has no position.
         advance: is told the number of rows as they are read.
     """
@@ -57,7 +61,7 @@ def load_tables(lake: ExistingLake, rows: PositionRows, proof: Proof, advance: C
         malformed: list[str] = []
         count = 0
         for block in table_blocks(lake, table, proof):
-            count += _load(rows, number, block, malformed)
+            count += _load(rows, number, settled.without(table, block), malformed)
             advance(block.num_rows)
         if count:
             sentence = f"{many(count, 'row')} of {table} without a position that can be read"

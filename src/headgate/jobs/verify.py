@@ -22,6 +22,7 @@ from headgate.jobs.existing import ExistingLake
 from headgate.jobs.ledger_proof import LedgerProof, prove_ledger
 from headgate.jobs.position_rows import PositionRows
 from headgate.jobs.proof import Proof
+from headgate.jobs.settled_rows import SettledRows, check_still
 from headgate.jobs.source_rows import create_source_table, reread
 from headgate.jobs.table_rows import create_tables, load_tables, quality_counts
 from headgate.ports import LedgerState, Source
@@ -90,8 +91,10 @@ def verify(
         try:
             describe("tables")
             create_tables(rows)
-            load_tables(lake, rows, proof, advance)
-            _prove_tables(lake, ledger, rows, proof)
+            settled = SettledRows(lake, ledger.replays, rows, proof)
+            load_tables(lake, rows, settled, proof, advance)
+            settled.prove(proof)
+            _prove_tables(lake, ledger, rows, settled, proof)
             if source is not None:
                 describe("source")
                 create_source_table(rows)
@@ -123,9 +126,12 @@ def _scratch(folder: Path, ledger: LedgerProof, memory_limit: str) -> PositionRo
         raise ConfigError(f"--memory {memory_limit}: {error}; write it as 500MB or 4GB") from error
 
 
-def _prove_tables(lake: ExistingLake, ledger: LedgerProof, rows: PositionRows, proof: Proof) -> None:
-    row_proof.prove_counts(lake, rows, proof, ledger)
+def _prove_tables(
+    lake: ExistingLake, ledger: LedgerProof, rows: PositionRows, settled: SettledRows, proof: Proof
+) -> None:
     latest = latest_state(lake, ledger.state)
+    check_still(latest, ledger.state, lake.path)
+    row_proof.prove_counts(lake, rows, proof, ledger, settled.deltas)
     row_proof.prove_outside(rows, proof, latest)
     row_proof.prove_positions(rows, proof)
     row_proof.prove_ids(rows, proof)

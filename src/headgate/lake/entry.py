@@ -17,7 +17,7 @@ from headgate.records import Counts, Receipt, Shard, ShardRange, StagedFile
 LEDGER = "_headgate/ledger/"
 PRIVACY = "privacy"  # in `writer`: identity of the [privacy] settings; absent where they were off
 
-Kind = Literal["batch", "note"]
+Kind = Literal["batch", "note", "replay"]
 
 
 class Range(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -79,6 +79,14 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     new_types: list[str] = []
     abandoned: list[Abandoned] = []
     warnings: dict[str, int] = {}
+    settles: Counts = Counts()  # of a replay: the verdicts that it takes back
+    replayed_at: int = 0  # of a replay: number of the replay before it
+    judged_at: int = 0  # of a replay under the lease: the ledger's end at which it was judged
+
+    @property
+    def net(self) -> Counts:
+        """What the entry adds to the lake's sums."""
+        return self.counts - self.settles
 
     def receipt(self) -> Receipt:
         """The proof that this entry was committed."""

@@ -7,9 +7,8 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,49 +17,20 @@ from headgate.core.schema import TIMESTAMP
 from headgate.errors import TransientError
 from headgate.lake.committed import committed_ids
 from headgate.lake.delta import DeltaTables
-from headgate.lake.entry import Entry, abandoned_of, files_of, ranges_of, shard_range
+from headgate.lake.entry import Entry, Kind, abandoned_of, files_of, ranges_of, shard_range
 from headgate.lake.layout import LAYOUT, Format, LakeFormat, settle_format
 from headgate.lake.ledger import Ledger
 from headgate.lake.opening import open_storage
+from headgate.lake.options import LakeOptions, Tables
 from headgate.lake.plain import STAGING, PlainTables, marker_path
 from headgate.lake.published import Published, read_published, write_published
-from headgate.lake.stage import JsonStyle, Stager
+from headgate.lake.settled import replays, stage_settled
+from headgate.lake.stage import Stager
 from headgate.lake.storage import Storage
 from headgate.ports import CommittedIds, LedgerState
 from headgate.records import Counts, Receipt, Shard, ShardRange, Staged, Verdicts
 
 _PUBLISH_AT_ONCE = 100  # entries held in memory while a lagging lake is published
-
-
-class Tables(Protocol):
-    """How a table format makes rows visible."""
-
-    def create(self) -> None:
-        """Make what must exist before the first commit. Safe to race."""
-        ...
-
-    def publish(self, entries: list[Entry]) -> None:
-        """Show the rows of the entries, in order. Safe to repeat and to race."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LakeOptions:
-    """Settings of a writer.
-
-    Attributes:
-        max_event_types: how many event types the lake may hold.
-        config_digest: digest of the effective configuration, kept with each entry.
-        json_style: how `--format json` writes.
-        stage_threads: threads that encode and sync files.
-        writer: added to host, pid and version in each entry.
-    """
-
-    max_event_types: int = 1_000
-    config_digest: str = ""
-    json_style: JsonStyle = field(default_factory=JsonStyle)
-    stage_threads: int = 2
-    writer: Mapping[str, str] = field(default_factory=dict)
 
 
 class TableLake:
@@ -112,10 +82,13 @@ class TableLake:
             quality = quality.set_column(quality.schema.get_field_index(name), quality.schema.field(name), column)
         if self.about.format != "delta":
             self.storage.put(marker_path(entry_id), b"")
+        of_replay = verdicts.settlement
+        settled = [] if of_replay is None else [stage_settled(self.storage, entry_id, of_replay.rows)]
         try:
-            files = self._stager.write(entry_id, {**verdicts.tables, "quality": quality})
+            files = settled + self._stager.write(entry_id, {**verdicts.tables, "quality": quality})
         except TransientError:
-            self.storage.delete(marker_path(entry_id))
+            for path in [marker_path(entry_id), *(file.path for file in settled)]:
+                self.storage.delete(path)
             raise
         return Staged(entry_id=entry_id, files=files, verdicts=verdicts)
 
@@ -127,13 +100,16 @@ class TableLake:
 
     def commit(self, staged: Staged) -> Receipt:
         """Write the ledger entry of a staged batch; see ports.Lake for what is raised and what it means."""
-        verdicts = staged.verdicts
+        verdicts, settlement = staged.verdicts, staged.verdicts.settlement
+        content: dict[str, Any] = {"counts": sum(verdicts.shard_counts, Counts())}
+        if settlement is not None:
+            content = {name: getattr(settlement, name) for name in ("counts", "settles", "replayed_at", "judged_at")}
         entry = self._entry(
             staged.entry_id,
-            "batch",
+            "batch" if settlement is None else "replay",
+            **content,
             generation=verdicts.generation,
             ranges=ranges_of(verdicts.ranges, verdicts.shard_counts),
-            counts=sum(verdicts.shard_counts, Counts()),
             new_types=list(verdicts.new_types),
             warnings=dict(verdicts.warnings),
             files=files_of(staged.files),
@@ -196,6 +172,11 @@ class TableLake:
             return found.number
         return self.publish()
 
+    def replays(self) -> list[Entry]:
+        """All replays of the ledger, oldest first; nothing is read where there was none."""
+        with self._ledger_lock:
+            return replays(self._ledger.entry, self._ledger.refresh().replayed_at)
+
     def islands_of(self, number: int, shard: Shard) -> list[ShardRange]:
         """The islands of a shard that an entry committed, with the filters of their records."""
         with self._ledger_lock:
@@ -232,7 +213,7 @@ class TableLake:
         held.update(zip(missing, self._ledger.entries(missing), strict=True))
         return [held[n] for n in numbers]
 
-    def _entry(self, entry_id: str, kind: Literal["batch", "note"], **content: Any) -> Entry:
+    def _entry(self, entry_id: str, kind: Kind, **content: Any) -> Entry:
         now_us = self._now_us()
         return Entry(
             number=0,

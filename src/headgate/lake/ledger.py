@@ -10,57 +10,31 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from headgate.core.ranges import RETENTION_US, added, aged, beyond, overlapping
-from headgate.errors import CommitConflict, CommitUnknown, PermanentError, TransientError
+from headgate.errors import CommitConflict, CommitUnknown, LakeTooNewError, PermanentError, TransientError
 from headgate.lake.entry import (
     LEDGER,
-    Abandoned,
     Entry,
     Head,
     Range,
-    abandoned_of,
     decode_entry,
     decode_head,
     encode,
     entry_path,
 )
 from headgate.lake.ledger_files import contents, following
+from headgate.lake.snapshot import Snapshot, restored, snapshot_of
 from headgate.lake.storage import Storage
 from headgate.ports import LedgerState
-from headgate.records import Counts, Island, Shard, ShardState
+from headgate.records import Island, Shard, ShardState
 
 SNAPSHOT_EVERY = 1_000  # entries; design page
 _REMEMBERED = 10_000  # own and foreign entry ids kept to recognise an answer that was lost
 _SNAPSHOT = f"{LEDGER}snapshot-"
-
-
-class _Islands(msgspec.Struct, frozen=True):
-    """The islands of one shard, with sequences as decimal text: start, end, committed_us, number of the entry."""
-
-    source: str
-    shard: str
-    at: int
-    meta: dict[str, Any]
-    islands: list[tuple[str, str, int, int]]
-
-
-class _Snapshot(msgspec.Struct, kw_only=True):
-    """The folded state as it is written."""
-
-    number: int
-    ranges: list[Range]
-    islands: list[_Islands] = []
-    closed: list[Abandoned]
-    event_types: list[str]
-    generation: str | None
-    abandoned: list[Abandoned]
-    counts: Counts
-    committed_us: int
-    writer: dict[str, Any]
 
 
 class Ledger:
@@ -162,7 +136,8 @@ class Ledger:
                 f"the claims of generation {entry.generation} were filled for one that replaces {entry.replaces}, the "
                 f"ledger is at {state.generation}: fill again"
             )
-        if entry.kind == "batch" and entry.generation != state.generation and state.generation is not None:
+        _check_replay(state, entry)
+        if entry.kind != "note" and entry.generation != state.generation and state.generation is not None:
             raise CommitConflict(
                 f"the claims are of generation {entry.generation}, the ledger is at {state.generation}: claim again"
             )
@@ -184,12 +159,22 @@ class Ledger:
         """Write the folded state where it is due; it saves time only, so that a failure is no matter."""
         if state.number % self._snapshot_every == 0:
             with contextlib.suppress(TransientError):
-                self._storage.put_if_absent(f"{_SNAPSHOT}{state.number:020d}.json", encode(_snapshot(state)))
+                self._storage.put_if_absent(f"{_SNAPSHOT}{state.number:020d}.json", encode(snapshot_of(state)))
 
     def _newest_snapshot(self) -> LedgerState:
         newest = max(self._storage.list(_SNAPSHOT), default=None)
         content = self._storage.get(newest) if newest else None
-        return LedgerState() if content is None else _restored(msgspec.json.decode(content, type=_Snapshot))
+        return LedgerState() if content is None else restored(msgspec.json.decode(content, type=Snapshot))
+
+
+def _check_replay(state: LedgerState, entry: Entry) -> None:
+    """No row is settled twice, and what was judged by the lake alone was judged by all of it."""
+    if entry.kind != "replay":
+        return
+    if entry.replayed_at != state.replayed_at:
+        raise CommitConflict(f"entry {state.replayed_at} is another replay: what it settled is not judged again")
+    if entry.judged_at and entry.judged_at != state.number:
+        raise CommitConflict(f"the ledger went on to {state.number} since entry {entry.judged_at}: judge again")
 
 
 def _check_island(known: ShardState, moved: Range, where: str) -> None:
@@ -220,7 +205,8 @@ def fold(state: LedgerState, heads: Sequence[Head]) -> LedgerState:
     """The state after more entries, in order. Pure."""
     shards, abandoned = dict(state.shards), dict(state.abandoned)
     types = dict.fromkeys(state.event_types)
-    counts, generation = state.counts, state.generation
+    counts, settled, replayed_at = state.counts, state.settled, state.replayed_at
+    generation = state.generation
     for head in heads:
         for moved in head.ranges:
             shard = Shard(moved.source, moved.shard)
@@ -230,7 +216,9 @@ def fold(state: LedgerState, heads: Sequence[Head]) -> LedgerState:
             abandoned[shard] = left.position
             shards[shard] = replace(shards.get(shard, ShardState()), closed=True)
         types.update(dict.fromkeys(head.new_types))
-        counts += head.counts
+        counts += head.net
+        settled += head.settles
+        replayed_at = head.number if head.kind == "replay" else replayed_at
         generation = head.generation or generation
     return LedgerState(
         number=heads[-1].number,
@@ -239,6 +227,8 @@ def fold(state: LedgerState, heads: Sequence[Head]) -> LedgerState:
         generation=generation,
         abandoned=abandoned,
         counts=counts,
+        settled=settled,
+        replayed_at=replayed_at,
         committed_us=heads[-1].committed_us,
         writer=heads[-1].writer,
     )
@@ -251,55 +241,6 @@ def _read(decode: Callable[[bytes], _Read], content: bytes, number: int) -> _Rea
     try:
         return decode(content)
     except msgspec.DecodeError as error:
+        if str(error).endswith("`$.kind`"):
+            raise LakeTooNewError(f"{entry_path(number)} was written by a newer Headgate: install that one") from error
         raise PermanentError(f"{entry_path(number)} cannot be read ({error}): restore it from a backup") from error
-
-
-def _snapshot(state: LedgerState) -> _Snapshot:
-    return _Snapshot(
-        number=state.number,
-        ranges=[
-            Range(shard.source, shard.name, known.position, meta=dict(known.meta))
-            for shard, known in state.shards.items()
-            if known.position is not None
-        ],
-        islands=[
-            _Islands(
-                shard.source,
-                shard.name,
-                known.islands_at,
-                dict(known.meta),
-                [(str(i.start), str(i.end), i.committed_us, i.number) for i in known.islands],
-            )
-            for shard, known in state.shards.items()
-            if known.islands_at
-        ],
-        closed=abandoned_of({shard: known.position for shard, known in state.shards.items() if known.closed}),
-        event_types=list(state.event_types),
-        generation=state.generation,
-        abandoned=abandoned_of(state.abandoned),
-        counts=state.counts,
-        committed_us=state.committed_us,
-        writer=dict(state.writer),
-    )
-
-
-def _restored(snapshot: _Snapshot) -> LedgerState:
-    shards = {Shard(r.source, r.shard): ShardState(position=r.end, meta=r.meta) for r in snapshot.ranges}
-    for kept in snapshot.islands:
-        shard = Shard(kept.source, kept.shard)
-        islands = tuple(Island(int(start), int(end), us, number) for start, end, us, number in kept.islands)
-        known = shards.get(shard, ShardState(meta=kept.meta))
-        shards[shard] = replace(known, islands=islands, islands_at=kept.at)
-    for left in snapshot.closed:
-        shard = Shard(left.source, left.shard)
-        shards[shard] = replace(shards.get(shard, ShardState()), closed=True)
-    return LedgerState(
-        number=snapshot.number,
-        shards=shards,
-        event_types=snapshot.event_types,
-        generation=snapshot.generation,
-        abandoned={Shard(a.source, a.shard): a.position for a in snapshot.abandoned},
-        counts=snapshot.counts,
-        committed_us=snapshot.committed_us,
-        writer=snapshot.writer,
-    )

@@ -37,16 +37,17 @@ class PlainTables:
         """
         for entry in entries:
             marker = marker_path(entry.entry_id)
-            if not entry.files:
+            files = moved_files(entry)
+            if not files:
                 continue
             if not self._storage.exists(marker):
-                self._check_published(marker, entry)
+                self._check_published(marker, entry, files)
                 continue
-            self._move(marker, entry.files)
-            self._storage.sync_folders([file.published for file in entry.files])
+            self._move(marker, files)
+            self._storage.sync_folders([file.published for file in files])
             self._storage.delete(marker)
 
-    def _check_published(self, marker: str, entry: Entry) -> None:
+    def _check_published(self, marker: str, entry: Entry, files: Sequence[File]) -> None:
         """Without a marker an entry was published; one of which no file is in place never was.
 
         On local disk the kernel's lock keeps others from sweeping what is staged, and files that are gone were taken
@@ -54,10 +55,10 @@ class PlainTables:
         """
         if not self._storage.is_remote:
             return
-        if any(self._storage.exists(file.published) for file in entry.files) or self._storage.exists(marker):
+        if any(self._storage.exists(file.published) for file in files) or self._storage.exists(marker):
             return
         raise PermanentError(
-            f"ledger entry {entry.number} was committed, and neither {marker} nor any of its {len(entry.files)} files "
+            f"ledger entry {entry.number} was committed, and neither {marker} nor any of its {len(files)} files "
             f"is in {self._storage.root}: restore them from a backup, or put the number {entry.number} into "
             "_headgate/published.json to accept the loss (`verify` then names it)"
         )
@@ -84,6 +85,11 @@ class PlainTables:
                 f"{path} was committed and is gone, and so is {target}: restore either from a backup, or "
                 f"delete {marker} in {self._storage.root} to accept the loss (`verify` then names it)"
             )
+
+
+def moved_files(entry: Entry) -> list[File]:
+    """The files that publication moves into place; others lie from the first where they will be read."""
+    return [file for file in entry.files if file.target is not None]
 
 
 def marker_path(entry_id: str) -> str:

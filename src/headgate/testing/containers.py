@@ -12,8 +12,9 @@ from headgate.config import Config
 from headgate.core.rules import Rules
 from headgate.entrypoints.container import Container, assemble
 from headgate.invocation import InvocationSettings
-from headgate.lake.lake import LakeOptions, TableLake, open_lake
+from headgate.lake.lake import TableLake, open_lake
 from headgate.lake.layout import Format
+from headgate.lake.options import LakeOptions
 from headgate.lake.stage import JsonStyle
 from headgate.lake.storage import Storage
 from headgate.ports import ClaimStore

@@ -14,9 +14,10 @@ import pytest
 
 from headgate.core.schema import TABLES
 from headgate.errors import CommitConflict, CommitUnknown, ConfigError, TransientError
-from headgate.lake.lake import LakeOptions, TableLake, open_lake
+from headgate.lake.lake import TableLake, open_lake
 from headgate.lake.layout import Format
 from headgate.lake.local import LocalStorage
+from headgate.lake.options import LakeOptions
 from headgate.lake.storage import Storage
 from headgate.records import Counts, Shard
 from headgate.testing.lake_rows import (

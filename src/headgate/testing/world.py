@@ -12,8 +12,9 @@ from headgate.core.limits import Limits
 from headgate.core.privacy import Privacy
 from headgate.core.rules import Rules
 from headgate.errors import TransientError
-from headgate.lake.lake import LakeOptions, TableLake, open_lake
+from headgate.lake.lake import TableLake, open_lake
 from headgate.lake.layout import Format
+from headgate.lake.options import LakeOptions
 from headgate.lake.stage import JsonStyle
 from headgate.lake.storage import Storage
 from headgate.pipeline import FlowSettings, Pipeline

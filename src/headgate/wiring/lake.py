@@ -9,10 +9,11 @@ from headgate.clock import SystemClock
 from headgate.config import Config, digest
 from headgate.consumer import Lease
 from headgate.lake.entry import PRIVACY
-from headgate.lake.lake import LakeOptions, TableLake, open_lake
+from headgate.lake.lake import TableLake, open_lake
 from headgate.lake.layout import ClaimsIdentity
 from headgate.lake.lease import LocalLease
 from headgate.lake.opening import open_storage
+from headgate.lake.options import LakeOptions
 from headgate.lake.remote_lease import RemoteLease, VersionedStorage
 from headgate.lake.stage import JsonStyle
 from headgate.wiring.claims import EMBEDDED
@@ -46,8 +47,11 @@ def open_lake_for_writing(job: Job, config: Config, clock: SystemClock) -> Table
 
 def lease_of(lake: TableLake, identity: ClaimsIdentity, clock: SystemClock) -> Lease | None:
     """The lease that guards an embedded claim store; None for a shared one."""
-    if identity.kind not in EMBEDDED:
-        return None
+    return own_lease(lake, clock) if identity.kind in EMBEDDED else None
+
+
+def own_lease(lake: TableLake, clock: SystemClock) -> Lease:
+    """The lake's lease, whoever may ask for it."""
     if lake.storage.is_remote:
         return RemoteLease(cast("VersionedStorage", lake.storage), clock.now_us)
     return LocalLease(Path(lake.storage.root) / STATE_FOLDER, clock.now_us)

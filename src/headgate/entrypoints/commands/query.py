@@ -55,8 +55,9 @@ def command(
     """Ask a lake in SQL.
 
     SQL is one SELECT in DuckDB's dialect over the views events, duplicates, rejected and quality, and over the typed
-    tables as analytics.NAME, where NAME is the folder under analytics/ (in quotes where it is no plain word). Nothing
-    can be written through it, and no other file be read.
+    tables as analytics.NAME, where NAME is the folder under analytics/ (in quotes where it is no plain word).
+    duplicates_all and rejected_all also hold what replays have settled. Nothing can be written through it, and no
+    other file be read.
     """
     if as_json and output not in (None, "json"):
         raise ConfigError(f"--json and --output {output}: give one of them")

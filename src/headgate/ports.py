@@ -292,7 +292,8 @@ class Lake(Protocol):
     def claims_since(self, number: int, since_us: int | None) -> Iterator[tuple[int, CommittedIds]]:
         """Ids and positions of accepted events in entries after `number` whose rows arrived at or after `since_us`.
 
-        One or more per entry, in order, for rebuilding a claim store.
+        One or more per entry, in order, for rebuilding a claim store. Where files of an entry were joined with others,
+        the rows of all entries that are published are given first, slice by slice of arrival under numbers below 0.
         """
         ...
 

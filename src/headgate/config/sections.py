@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from headgate.config.compaction import MIB, Compaction
 from headgate.config.duration import duration_us
 from headgate.config.privacy import Privacy
-from headgate.config.streams import MIB, Function, Kinesis
+from headgate.config.streams import Function, Kinesis
 
 LakeFormat = Literal["delta", "parquet", "json"]
 
@@ -216,6 +217,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     aws: Aws = Aws()
     kinesis: Kinesis = Kinesis()
     function: Function = Function()
+    compaction: Compaction = Compaction()
     log: Log = Log()
     rules: tuple[Rule, ...] = ()
 
@@ -234,6 +236,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "aws": Aws,
     "kinesis": Kinesis,
     "function": Function,
+    "compaction": Compaction,
     "log": Log,
 }
 

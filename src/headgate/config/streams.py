@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-MIB = 1 << 20  # bytes
+from headgate.config.compaction import MIB
 
 ConsumerName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]  # RegisterStreamConsumer API reference
 

@@ -28,6 +28,7 @@ from headgate.lake.settled import may_be_settled, replays, settled_rows, unsettl
 from headgate.lake.storage import Storage
 
 BLOCK_ROWS = 10_000  # rows handed over at a time
+_GONE = ("not found", "No such file", "NO_SUCH_KEY")  # said of a file, depending on where it lay
 _LISTING = re.compile(r"information_schema|duckdb_|\bshow\b")  # of a statement that asks which views there are
 SETTLING = ("duplicates", "rejected")  # tables with rows that a replay may settle
 VIEWS = (*TABLES, *(f"{table}_all" for table in SETTLING))
@@ -79,6 +80,10 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
         except duckdb.Error as error:
             if read.is_of_network(error):
                 raise TransientError(f"the lake cannot be read now: {error}") from error
+            if moment is not None and any(said in str(error) for said in _GONE):
+                raise ConfigError(
+                    f"--as-of {as_of}: files of that time were deleted since; `compact` keeps them for its retention"
+                ) from error
             raise ConfigError(f"{error}; views are {', '.join(VIEWS)} and {ANALYTICS}.*") from error
 
 

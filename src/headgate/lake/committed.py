@@ -18,8 +18,12 @@ from headgate.lake.storage import Storage
 from headgate.ports import CommittedIds
 
 MAX_ROWS = 100_000  # rows handed over at a time
-_COLUMNS = ["event_uuid", "payload", "source", "shard", "sequence", "arrived_at"]
-_SCHEMA = pa.schema([EVENTS.field(name) for name in _COLUMNS])
+ID_COLUMNS = ["event_uuid", "payload", "source", "shard", "sequence", "arrived_at"]
+ID_SCHEMA = pa.schema([EVENTS.field(name) for name in ID_COLUMNS])
+
+
+class FilesGone(PermanentError):
+    """A file of an entry is not there: taken away, or joined with others by `compact`."""
 
 
 class _Position(msgspec.Struct):
@@ -46,7 +50,7 @@ def committed_ids(storage: Storage, entry: Entry, since_us: int | None) -> Itera
         since_us: leave out rows that arrived earlier.
 
     Raises:
-        PermanentError: a file of the entry is gone.
+        FilesGone: a file of the entry is gone.
     """
     waiting: list[pa.Table] = []
     num_waiting = 0
@@ -65,7 +69,7 @@ def committed_ids(storage: Storage, entry: Entry, since_us: int | None) -> Itera
             waiting.append(rows)
             num_waiting += rows.num_rows
     if num_waiting or not num_given:
-        yield CommittedIds(table=pa.concat_tables([_SCHEMA.empty_table(), *waiting]))
+        yield CommittedIds(table=pa.concat_tables([ID_SCHEMA.empty_table(), *waiting]))
 
 
 def _content(storage: Storage, file: File) -> bytes:
@@ -74,14 +78,14 @@ def _content(storage: Storage, file: File) -> bytes:
         content = storage.get(path)
         if content is not None:
             return content
-    raise PermanentError(f"{file.published} was committed and is gone from {storage.root}: restore it from a backup")
+    raise FilesGone(f"{file.published} was committed and is gone from {storage.root}: restore it from a backup")
 
 
 def _read(file: File, content: bytes) -> Iterator[pa.Table]:
     if not file.published.endswith((".jsonl", ".jsonl.gz")):
         opened = pq.ParquetFile(pa.BufferReader(content))
-        for batch in opened.iter_batches(MAX_ROWS, columns=_COLUMNS):
-            yield pa.Table.from_batches([batch]).select(_COLUMNS).cast(_SCHEMA)
+        for batch in opened.iter_batches(MAX_ROWS, columns=ID_COLUMNS):
+            yield pa.Table.from_batches([batch]).select(ID_COLUMNS).cast(ID_SCHEMA)
         return
     lines = (gzip.decompress(content) if file.published.endswith(".gz") else content).splitlines()
     for start in range(0, len(lines), MAX_ROWS):
@@ -99,7 +103,7 @@ def _table(lines: list[bytes]) -> pa.Table:
         pa.array([line.headgate.sequence for line in found], pa.string()),
         arrived.cast(pa.timestamp("us")).cast(pa.int64()).cast(TIMESTAMP),
     ]
-    return pa.Table.from_arrays(columns, schema=_SCHEMA)
+    return pa.Table.from_arrays(columns, schema=ID_SCHEMA)
 
 
 def _text(raw: msgspec.Raw) -> str:

@@ -61,10 +61,10 @@ class DeltaTables:
         would otherwise leave a table with two first versions.
         """
         for table, schema in TABLES.items():
-            if self._storage.exists(_version_path(table, 0)):
+            if self._storage.exists(version_path(table, 0)):
                 continue  # else: its log may have been cleaned up since
             if not any(path.endswith((".json", ".parquet")) for path in self._storage.list(f"{table}/_delta_log/")):
-                self._storage.put_if_absent(_version_path(table, 0), _first_version(table, schema))
+                self._storage.put_if_absent(version_path(table, 0), _first_version(table, schema))
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """Show the rows of the entries, in order; what a table already shows is left out.
@@ -97,12 +97,12 @@ class DeltaTables:
                 return
             files = [f for entry in missing for f in entry.files if f.table == table]
             content = self._commit(table, files, missing[0].number, missing[-1].number)
-            if self._storage.put_if_absent(_version_path(table, log.version + 1), content):
+            if self._storage.put_if_absent(version_path(table, log.version + 1), content):
                 log.version += 1
                 log.number = missing[-1].number
                 break
         if log.version % CHECKPOINT_EVERY == 0:
-            self._checkpoint(table)
+            write_checkpoint(self._storage, table)
 
     def _open(self, table: str) -> _Log:
         """The newest state by delta-rs, which finds it from the last checkpoint."""
@@ -125,9 +125,9 @@ class DeltaTables:
         Returns:
             False where the last one read is no longer there: the log was cleaned up meanwhile, open anew.
         """
-        if not self._storage.exists(_version_path(table, log.version)):
+        if not self._storage.exists(version_path(table, log.version)):
             return False
-        while (content := self._storage.get(_version_path(table, log.version + 1))) is not None:
+        while (content := self._storage.get(version_path(table, log.version + 1))) is not None:
             for line in content.splitlines():
                 action = _ACTION.decode(line)
                 if action.protocol is not None:
@@ -158,13 +158,6 @@ class DeltaTables:
         ]
         actions += [{"add": _add(table, file, now_ms)} for file in files]
         return b"".join(msgspec.json.encode(action) + b"\n" for action in actions)
-
-    def _checkpoint(self, table: str) -> None:
-        """Write a checkpoint, so that readers start from it; a failure is no matter, the next follows."""
-        try:
-            open_table(self._storage, table).create_checkpoint()
-        except (DeltaError, OSError, TransientError):
-            return
 
     def _uri(self, table: str) -> str:
         return f"{self._storage.root}/{table}"
@@ -225,12 +218,21 @@ def open_table(storage: Storage, table: str) -> DeltaTable:
         raise TransientError(f"cannot open the Delta table {uri}: {one_line(error)}") from error
 
 
+def write_checkpoint(storage: Storage, table: str) -> None:
+    """Write a checkpoint, so that readers start from it; a failure is no matter, the next follows."""
+    try:
+        open_table(storage, table).create_checkpoint()
+    except (DeltaError, OSError, TransientError):
+        return
+
+
 def one_line(error: Exception) -> str:
     """What delta-rs says over many coloured lines, for a message."""
     return " ".join(_DECORATION.sub(" ", str(error)).split())[:_LONGEST_REASON]
 
 
-def _version_path(table: str, version: int) -> str:
+def version_path(table: str, version: int) -> str:
+    """Where a version of a table's log lies."""
     return f"{table}/_delta_log/{version:020d}.json"
 
 

@@ -7,11 +7,15 @@ can be added.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
 
+from headgate import __version__
 from headgate.records import Counts, Receipt, Shard, ShardRange, StagedFile
 
 LEDGER = "_headgate/ledger/"
@@ -103,6 +107,31 @@ class Entry(Head, frozen=True, omit_defaults=True, kw_only=True):
     """A whole entry."""
 
     files: list[File] = []
+
+
+def new_entry(
+    entry_id: str, kind: Kind, now_us: int, *, writer: Mapping[str, str], config: str, **content: Any
+) -> Entry:
+    """An entry without a number, written by this process.
+
+    Args:
+        entry_id: the commit's own name.
+        kind: of the entry.
+        now_us: wall clock in microseconds since 1970 UTC.
+        writer: said of it beside host, process and version.
+        config: digest of the configuration.
+        content: fields of `Entry`.
+    """
+    return Entry(
+        number=0,
+        entry_id=entry_id,
+        kind=kind,
+        committed_us=now_us,
+        committed_at=(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now_us)).isoformat(),
+        writer={"host": socket.gethostname(), "pid": os.getpid(), "version": __version__, **writer},
+        config=config,
+        **content,
+    )
 
 
 def entry_path(number: int) -> str:

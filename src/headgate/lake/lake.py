@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +13,9 @@ import pyarrow as pa
 from headgate import __version__
 from headgate.core.schema import TIMESTAMP
 from headgate.errors import TransientError
-from headgate.lake.committed import committed_ids
+from headgate.lake.accepted import ids_since
 from headgate.lake.delta import DeltaTables
-from headgate.lake.entry import Entry, Kind, abandoned_of, files_of, ranges_of, shard_range
+from headgate.lake.entry import Entry, Kind, abandoned_of, files_of, new_entry, ranges_of, shard_range
 from headgate.lake.layout import LAYOUT, Format, LakeFormat, settle_format
 from headgate.lake.ledger import Ledger
 from headgate.lake.opening import open_storage
@@ -26,6 +24,7 @@ from headgate.lake.plain import STAGING, PlainTables, marker_path
 from headgate.lake.published import Published, read_published, write_published
 from headgate.lake.settled import replays, stage_settled
 from headgate.lake.stage import Stager
+from headgate.lake.staged import StagedBatches
 from headgate.lake.storage import Storage
 from headgate.ports import CommittedIds, LedgerState
 from headgate.records import Counts, Receipt, Shard, ShardRange, Staged, Verdicts
@@ -60,6 +59,7 @@ class TableLake:
         is_delta = about.format == "delta"
         self._tables: Tables = DeltaTables(storage, now_us) if is_delta else PlainTables(storage)
         self._stager = Stager(storage, about.format, options.json_style, options.stage_threads)
+        self._staged = StagedBatches(storage, now_us)
         self._unpublished: dict[int, Entry] = {}
         self._published: int | None = None
         self._ledger_lock = threading.Lock()
@@ -90,10 +90,12 @@ class TableLake:
             for path in [marker_path(entry_id), *(file.path for file in settled)]:
                 self.storage.delete(path)
             raise
+        self._staged.add(entry_id)
         return Staged(entry_id=entry_id, files=files, verdicts=verdicts)
 
     def discard(self, staged: Staged) -> None:
         """Delete the files of a batch that certainly was not committed."""
+        self._staged.drop(staged.entry_id)
         for file in staged.files:
             self.storage.delete(file.path)
         self.storage.delete(marker_path(staged.entry_id))
@@ -115,7 +117,8 @@ class TableLake:
             files=files_of(staged.files),
         )
         with self._ledger_lock:
-            entry = self._ledger.append(entry)
+            entry = self._ledger.append(entry, lambda: self._staged.check(staged))
+            self._staged.drop(staged.entry_id)
             self._unpublished[entry.number] = entry
         return entry.receipt()
 
@@ -199,9 +202,8 @@ class TableLake:
 
         With `--format json` the payload is rebuilt from the line: the same fields, not the same white space.
         """
-        for n in range(number + 1, self.refresh().number + 1):
-            for ids in committed_ids(self.storage, self._ledger.entry(n), since_us):
-                yield n, ids
+        last, is_delta = self.refresh().number, self.about.format == "delta"
+        return ids_since(self.storage, self._ledger.entry, number, last, since_us, is_delta=is_delta)
 
     def close(self) -> None:
         """End the threads. May be called twice."""
@@ -214,22 +216,8 @@ class TableLake:
         return [held[n] for n in numbers]
 
     def _entry(self, entry_id: str, kind: Kind, **content: Any) -> Entry:
-        now_us = self._now_us()
-        return Entry(
-            number=0,
-            entry_id=entry_id,
-            kind=kind,
-            committed_us=now_us,
-            committed_at=(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now_us)).isoformat(),
-            writer={
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "version": __version__,
-                **self._options.writer,
-            },
-            config=self._options.config_digest,
-            **content,
-        )
+        options = self._options
+        return new_entry(entry_id, kind, self._now_us(), writer=options.writer, config=options.config_digest, **content)
 
 
 def open_or_create(

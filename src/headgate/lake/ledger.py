@@ -75,8 +75,8 @@ class Ledger:
             found.append(_read(decode_entry, content, number))
         return found
 
-    def append(self, entry: Entry) -> Entry:
-        """Write the entry under the next free number, checking before each try that it still holds.
+    def append(self, entry: Entry, check: Callable[[], None] = lambda: None) -> Entry:
+        """Write the entry under the next free number, checking before each try, by `check` too, that it still holds.
 
         Raises:
             CommitConflict: a shard's position, the generation or the types moved. It was not written.
@@ -88,6 +88,7 @@ class Ledger:
             if (known := self._ids.get(entry.entry_id)) is not None:
                 return msgspec.structs.replace(entry, number=known)
             self._check(state, entry)
+            check()
             entry = msgspec.structs.replace(entry, number=state.number + 1)
             if self._put(entry):
                 self._state = self._fold(state, [entry])

@@ -91,13 +91,16 @@ class LocalStorage:
 
     def list(self, prefix: str) -> Iterator[str]:
         """Walk the folder that the prefix names."""
+        return self._walk(prefix, TEMPORARY)
+
+    def _walk(self, prefix: str, left_out: str) -> Iterator[str]:
         folder, slash, name = prefix.rpartition("/")
         with _mapped(os.path.join(self._root, prefix)):
             for top, folders, names in os.walk(self._full(folder) if folder else self._root):
                 relative = os.path.relpath(top, self._root)
                 base = "" if relative == "." else f"{relative}/"
                 start = f"{folder}{slash}{name}"
-                folders[:] = [f for f in folders if f"{base}{f}" != TEMPORARY and _may_hold(f"{base}{f}/", start)]
+                folders[:] = [f for f in folders if f"{base}{f}" != left_out and _may_hold(f"{base}{f}/", start)]
                 yield from (f"{base}{n}" for n in names if f"{base}{n}".startswith(start))
 
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
@@ -106,6 +109,12 @@ class LocalStorage:
             size = self.size(path)
             if size is not None:
                 yield path, size
+
+    def modified(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Walk the folder and ask for each file."""
+        for path in self._walk(prefix, ""):
+            with _mapped(self._full(path)), contextlib.suppress(FileNotFoundError):
+                yield path, os.stat(self._full(path)).st_mtime_ns // 1_000
 
     def tail(self, path: str, num_bytes: int) -> bytes | None:
         """Read from there on."""

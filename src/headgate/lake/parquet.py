@@ -6,7 +6,7 @@ log.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,32 @@ def encode(rows: pa.Table) -> pa.Buffer:
         store_schema=False,
     )
     return sink.getvalue()
+
+
+def repeating_of(schema: pa.Schema) -> list[str]:
+    """The columns whose values repeat, so that a dictionary is worth it."""
+    return [name for name in schema.names if name in _REPEATING]
+
+
+def times_of(schema: pa.Schema) -> list[str]:
+    """The columns that hold times."""
+    return [field.name for field in schema if pa.types.is_timestamp(field.type)]
+
+
+def bounds(rows: int, found: Mapping[str, tuple[int, int] | None]) -> dict[str, Any]:
+    """Delta's statistics of one file, as `time_statistics` gives them.
+
+    Args:
+        rows: number of rows.
+        found: least and greatest time in microseconds by column; None where a column has none.
+    """
+    known = {name: pair for name, pair in found.items() if pair is not None}
+    return {
+        "numRecords": rows,
+        "minValues": {name: _instants(np.array([low // 1_000]))[0] for name, (low, _) in known.items()},
+        "maxValues": {name: _instants(np.array([-(-high // 1_000)]))[0] for name, (_, high) in known.items()},
+        "nullCount": dict.fromkeys(known, 0),
+    }
 
 
 def time_statistics(table: pa.Table, parts: Sequence[Part]) -> list[dict[str, Any]]:

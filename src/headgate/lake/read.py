@@ -60,7 +60,7 @@ def dataset(storage: Storage, table: str) -> ds.Dataset:
     if table_format == "json":
         raise ConfigError(f"{storage.root} is of format json, which pyarrow does not read as a dataset: use `relation`")
     if table_format == "delta":
-        return of_log(storage, open_table(storage, table), table, schema, PARTITIONS[table])
+        return delta_dataset(storage, open_table(storage, table), table)
     files = storage.arrow_files()
     with waiting_for(storage, table):
         if files.get_file_info(table).type == FileType.NotFound:
@@ -140,9 +140,14 @@ def json_columns(table: str) -> str:
     return ", ".join(f'{_expression(table, field)} AS "{field.name}"' for field in TABLES[table])
 
 
+def delta_dataset(storage: Storage, opened: DeltaTable, table: str) -> ds.FileSystemDataset:
+    """A table of the lake at the version that was opened, see `of_log`."""
+    return of_log(storage, opened, table, TABLES[table], PARTITIONS[table])
+
+
 def of_log(
     storage: Storage, opened: DeltaTable, table: str, schema: pa.Schema, partitions: Sequence[str]
-) -> ds.Dataset:
+) -> ds.FileSystemDataset:
     """The files of a Delta table's version; deltalake's own dataset takes ten times longer to make.
 
     Args:

@@ -61,6 +61,7 @@ class RemoteLease:
         storage: VersionedStorage,
         now_us: Callable[[], int],
         *,
+        path: str = LEASE_PATH,
         monotonic: Callable[[], float] = time.monotonic,
         renew_seconds: float = RENEW_SECONDS,
     ) -> None:
@@ -69,10 +70,12 @@ class RemoteLease:
         Args:
             storage: of the lake.
             now_us: wall clock, for messages only.
+            path: of the object.
             monotonic: the observer's clock.
             renew_seconds: time between renewals.
         """
         self._storage = storage
+        self._path = path
         self._now_us = now_us
         self._monotonic = monotonic
         self._renew_seconds = renew_seconds
@@ -105,7 +108,7 @@ class RemoteLease:
             if self._mine is not None:
                 return True
             self._is_lost = False
-            found = self._storage.get_version(LEASE_PATH)
+            found = self._storage.get_version(self._path)
             mine = _Written(
                 host=socket.gethostname(),
                 pid=os.getpid(),
@@ -125,7 +128,7 @@ class RemoteLease:
 
     def holder(self) -> Holder | None:
         """Who holds it, for people; None where nobody is known."""
-        found = self._storage.get_version(LEASE_PATH)
+        found = self._storage.get_version(self._path)
         written = None if found is None else _decoded(found[0])
         if written is None:
             return None
@@ -158,7 +161,7 @@ class RemoteLease:
                 return
             self._mine = None
             with contextlib.suppress(TransientError):
-                self._storage.put_version(LEASE_PATH, _FREE, self._version)
+                self._storage.put_version(self._path, _FREE, self._version)
 
     def _may_take(self, content: bytes, version: str) -> bool:
         """True where it was released, is ours without our knowing, or its holder is dead or was silent for so long."""
@@ -179,19 +182,19 @@ class RemoteLease:
         content = msgspec.json.encode(written)
         try:
             if replaced is None:
-                self._storage.put_if_absent(LEASE_PATH, content)
-            elif (version := self._storage.put_version(LEASE_PATH, content, replaced)) is not None:
+                self._storage.put_if_absent(self._path, content)
+            elif (version := self._storage.put_version(self._path, content, replaced)) is not None:
                 return version
         except TransientError:
             if replaced is None:
                 raise
         # Refused or unanswered: what is there may be our own of a moment ago.
-        found = self._storage.get_version(LEASE_PATH)
+        found = self._storage.get_version(self._path)
         there = None if found is None else _decoded(found[0])
         if found is not None and there is not None and there.token == written.token:
             return found[1]
         if found is not None and found[1] == replaced:
-            raise TransientError(f"{LEASE_PATH} was not written")
+            raise TransientError(f"{self._path} was not written")
         return None
 
     def _start_renewing(self) -> None:

@@ -177,6 +177,10 @@ class S3Storage:
         """As `list`: the pages tell the sizes."""
         return ((found.path, found.size) for found in self.objects(prefix))
 
+    def modified(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """As `list`: the pages tell the times."""
+        return ((found.path, found.modified_us) for found in self.objects(prefix))
+
     def objects(self, prefix: str) -> Iterator[S3Object]:
         """As `list`, with all that the pages tell."""
         folder, _, _ = prefix.rpartition("/")

@@ -79,6 +79,13 @@ class Storage(Protocol):
         """The paths of `list`, each with the bytes of its file; what vanishes meanwhile is left out."""
         ...
 
+    def modified(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """All files that start with `prefix`, those under `TEMPORARY` too, each with when it was last written.
+
+        In microseconds since 1970 UTC by the storage's clock; what vanishes meanwhile is left out.
+        """
+        ...
+
     def tail(self, path: str, num_bytes: int) -> bytes | None:
         """The last bytes of a file that is not empty, all of a shorter one; None where there is no such file."""
         ...

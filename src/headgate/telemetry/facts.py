@@ -97,3 +97,28 @@ class PublicationLeft:
 
     level: ClassVar[Level] = "WARNING"
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionStarted:
+    """Enough files were written: a compaction works beside the run."""
+
+    level: ClassVar[Level] = "INFO"
+    files: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionEnded:
+    """A compaction beside the run has done its work."""
+
+    level: ClassVar[Level] = "INFO"
+    joined: int
+    vacuumed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionFailed:
+    """A compaction beside the run ended early; the run goes on, and the next compaction does the rest."""
+
+    level: ClassVar[Level] = "WARNING"
+    error: str

@@ -136,6 +136,10 @@ class LoggedStorage:
         """See Storage; no effect."""
         return self._inner.sizes(prefix)
 
+    def modified(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """See Storage; no effect."""
+        return self._inner.modified(prefix)
+
     def tail(self, path: str, num_bytes: int) -> bytes | None:
         """See Storage; no effect."""
         return self._inner.tail(path, num_bytes)

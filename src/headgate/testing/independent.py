@@ -102,6 +102,7 @@ def breaches(lake: Path, truth: Mapping[str, Any] | None = None) -> list[str]:
     with duckdb.connect() as connection:
         _load(connection, lake)
         _load_entries(connection, entries)
+        _place_joined(connection)
         for law, query in _LAWS.items():
             hits = connection.execute(f"SELECT * FROM ({query}) LIMIT 3").fetchall()  # noqa: S608  own text
             if hits:
@@ -192,6 +193,17 @@ def _load_entries(connection: duckdb.DuckDBPyConnection, entries: Sequence[Mappi
             marks = ", ".join("unnest($%d)" % (i + 1) for i in range(len(rows[0])))  # noqa: UP031
             columns = [list(column) for column in zip(*rows, strict=True)]
             connection.execute(f"INSERT INTO {table} SELECT {marks}", columns)
+
+
+def _place_joined(connection: duckdb.DuckDBPyConnection) -> None:
+    """Rows of files that compaction made belong to the entry in whose range they stand; no name tells it."""
+    for table in ("events", "duplicates", "rejected"):
+        connection.execute(
+            f"UPDATE {table} AS t SET entry = r.entry FROM ranges r WHERE t.entry = '' "  # noqa: S608  own text
+            "AND t.source = r.source AND t.shard = r.shard "
+            "AND lpad(split_part(t.sequence, '#', 1), 60, '0') >= r.first "
+            "AND lpad(split_part(t.sequence, '#', 1), 60, '0') < r.past"
+        )
 
 
 def _padded(sequence: str) -> str:

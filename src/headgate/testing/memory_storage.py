@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 from pyarrow.fs import FileSystem
@@ -22,6 +23,7 @@ class MemoryStorage:
     def __init__(self) -> None:
         """Begin empty."""
         self.files: dict[str, bytes] = {}
+        self._written_us: dict[str, int] = {}
         self._lock = threading.Lock()
 
     @property
@@ -45,15 +47,19 @@ class MemoryStorage:
     def put(self, path: str, content: Bytes, *, is_folder_synced: bool = True) -> None:
         """See Storage."""
         with self._lock:
-            self.files[path] = bytes(content)
+            self._write(path, content)
 
     def put_if_absent(self, path: str, content: Bytes) -> bool:
         """See Storage."""
         with self._lock:
             if path in self.files:
                 return False
-            self.files[path] = bytes(content)
+            self._write(path, content)
             return True
+
+    def _write(self, path: str, content: Bytes) -> None:
+        self.files[path] = bytes(content)
+        self._written_us[path] = time.time_ns() // 1_000
 
     def get(self, path: str) -> bytes | None:
         """See Storage."""
@@ -68,6 +74,12 @@ class MemoryStorage:
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
         """See Storage."""
         return ((path, len(self.files[path])) for path in self.list(prefix))
+
+    def modified(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """See Storage."""
+        with self._lock:
+            found = [(path, self._written_us.get(path, 0)) for path in self.files if path.startswith(prefix)]
+        return iter(found)
 
     def tail(self, path: str, num_bytes: int) -> bytes | None:
         """See Storage."""
@@ -89,6 +101,7 @@ class MemoryStorage:
             if path not in self.files:
                 return False
             self.files[target] = self.files.pop(path)
+            self._written_us[target] = self._written_us.pop(path, 0)
             return True
 
     def delete(self, path: str) -> None:

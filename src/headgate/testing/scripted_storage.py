@@ -77,6 +77,10 @@ class ScriptedStorage:
         """See Storage."""
         return self._do("sizes", prefix, lambda: self._inner.sizes(prefix))
 
+    def modified(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """See Storage."""
+        return self._do("modified", prefix, lambda: self._inner.modified(prefix))
+
     def tail(self, path: str, num_bytes: int) -> bytes | None:
         """See Storage."""
         return self._do("tail", path, lambda: self._inner.tail(path, num_bytes))

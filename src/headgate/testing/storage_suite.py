@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 
 from headgate.errors import PermanentError
 from headgate.lake.storage import Storage
+from headgate.testing.processes import wait_until
 
 LARGE = bytes(range(256)) * (80 << 10)  # 20 MiB; more than one part of an upload
 
@@ -69,6 +71,19 @@ class StorageSuite:
         assert sorted(storage.list("m/n")) == ["m/n/1"]
         assert len(list(storage.list(""))) == 6
         assert sorted(storage.sizes("m/")) == [("m/1", 1), ("m/n/1", 1)]
+
+    def test_times_tell_when_a_file_was_written(self, storage: Storage) -> None:
+        storage.put("t/old", b"1")
+        (first,) = storage.modified("t/")
+        wait_until(lambda: self._is_written_after(storage, first[1]), "a later time")
+        assert sorted(path for path, _ in storage.modified("t/")) == ["t/new", "t/old"]
+        assert dict(storage.modified("t/"))["t/old"] == first[1]
+        assert abs(first[1] - time.time_ns() // 1_000) < 3_600_000_000
+        assert list(storage.modified("x/")) == []
+
+    def _is_written_after(self, storage: Storage, before_us: int) -> bool:
+        storage.put("t/new", b"2")
+        return dict(storage.modified("t/new"))["t/new"] > before_us
 
     def test_a_listing_of_several_pages_is_whole(self, storage: Storage) -> None:
         with ThreadPoolExecutor(8) as pool:

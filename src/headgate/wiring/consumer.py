@@ -8,6 +8,7 @@ from collections.abc import Callable
 from headgate.clock import SystemClock
 from headgate.config import Config
 from headgate.consumer import Consumer, Parts
+from headgate.errors import ConfigError
 from headgate.lake.layout import set_claims_identity
 from headgate.pipeline import Pipeline
 from headgate.ports import ClaimStore, LedgerState, Source, Telemetry
@@ -29,6 +30,11 @@ def make_consumer(job: Job, config: Config, telemetry: Telemetry, stop: Callable
     settings, rules = flow_settings(config), rules_of(config)
     source = open_source(job, config, clock)  # first, so that a wrong SOURCE is said before a lake is made
     lake = open_lake_for_writing(job, config, clock)
+    if config.compaction.auto and lake.about.format != "delta":
+        raise ConfigError(
+            f"{job.lake} is of format {lake.about.format}; only lakes of format delta are compacted: "
+            "set [compaction] auto to false"
+        )
     identity = claims_of_lake(config)
     set_claims_identity(lake.storage, identity)
 

@@ -11,11 +11,12 @@ from headgate.consumer import Lease
 from headgate.lake.entry import PRIVACY
 from headgate.lake.lake import TableLake, open_lake
 from headgate.lake.layout import ClaimsIdentity
-from headgate.lake.lease import LocalLease
+from headgate.lake.lease import HOLDER_NAME, LocalLease
 from headgate.lake.opening import open_storage
 from headgate.lake.options import LakeOptions
 from headgate.lake.remote_lease import RemoteLease, VersionedStorage
 from headgate.lake.stage import JsonStyle
+from headgate.lake.storage import Storage
 from headgate.wiring.claims import EMBEDDED
 from headgate.wiring.existing import s3_options
 from headgate.wiring.flow import privacy_of
@@ -52,6 +53,15 @@ def lease_of(lake: TableLake, identity: ClaimsIdentity, clock: SystemClock) -> L
 
 def own_lease(lake: TableLake, clock: SystemClock) -> Lease:
     """The lake's lease, whoever may ask for it."""
-    if lake.storage.is_remote:
-        return RemoteLease(cast("VersionedStorage", lake.storage), clock.now_us)
-    return LocalLease(Path(lake.storage.root) / STATE_FOLDER, clock.now_us)
+    return _lease(lake.storage, STATE_FOLDER, clock)
+
+
+def compaction_lease(storage: Storage, clock: SystemClock) -> Lease:
+    """The lease of compactions, which has nothing to do with that of consumers."""
+    return _lease(storage, f"{STATE_FOLDER}/compaction", clock)
+
+
+def _lease(storage: Storage, folder: str, clock: SystemClock) -> Lease:
+    if storage.is_remote:
+        return RemoteLease(cast("VersionedStorage", storage), clock.now_us, path=f"{folder}/{HOLDER_NAME}")
+    return LocalLease(Path(storage.root) / folder, clock.now_us)

@@ -22,6 +22,7 @@ from headgate.memory import keep_memory_bounded
 from headgate.records import Counts
 from headgate.telemetry.facts import BatchCommitted, Noticed, Retried, RunStarted, StageTimed, StoodBy
 from headgate.telemetry.log import LogLines, Tee
+from headgate.wiring.auto_compact import AutoCompaction
 from headgate.wiring.consumer import make_consumer
 from headgate.wiring.job import Job
 
@@ -160,8 +161,9 @@ def run_job(job: Job, config: Config, *, as_json: bool, title: str = "run", quie
         style=config.log.format,
         now_us=SystemClock().now_us,
     )
-    with progress(title, None, is_shown=is_shown) as bar, stop:
-        telemetry = Tee(summary, logs)
+    auto = AutoCompaction(job.lake, config, logs)
+    with progress(title, None, is_shown=is_shown) as bar, stop, auto:
+        telemetry = Tee(summary, logs, auto)
         consumer = make_consumer(job, config, telemetry, stop)
         telemetry.add(Bar(bar, summary, consumer.lag))
         for _ in consumer.run():

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from headgate.core.admit import admit
 from headgate.core.columns import one_array
-from headgate.core.dedup import Judgement, judge, rows_of
+from headgate.core.dedup import Judgement, Progress, judge, rows_of
 from headgate.core.enrich import sequence_bytes
 from headgate.core.keys import keys_of
 from headgate.core.verdicts import Judged
@@ -88,6 +88,7 @@ class Decider:
         self._abandoned = {s: state.shards[s].reach if s in state.shards else p for s, p in state.abandoned.items()}
         self._generation = state.generation
         self._committed: deque[Receipt] = deque()  # not yet told to the claim store
+        self._begun: tuple[Parts, str, Progress] | None = None  # a judgement that failed, and its generation
 
     def decide(self, parts: Parts) -> Decided:
         """Admit event types and claim ids. Claims are durable when this returns."""
@@ -102,12 +103,14 @@ class Decider:
         claims = claims_of(table, events, numbers)
         self._refuse_forgotten(claims)
         abandoned = {self._claims.shard_number(s): _number(p) for s, p in self._abandoned.items()}
-        judgement = judge(claims.keys, claims.owners, self._claims, self._window_us, abandoned)
+        progress = self._progress_of(parts, generation, len(claims))
+        judgement = judge(claims.keys, claims.owners, self._claims, self._window_us, abandoned, progress)
         self._claims.sync()
         owners = self._owners(judgement)
         if self._claims.generation != generation:
             raise CommitConflict(f"{LOST_DATA} while the batch was judged: it is judged again")
         self._types += new_types
+        self._begun = None
         return Decided(
             judged=Judged(parts=table, events=events, judgement=judgement),
             ranges=parts.ranges,
@@ -115,6 +118,12 @@ class Decider:
             new_types=new_types,
             generation=generation,
         )
+
+    def _progress_of(self, parts: Parts, generation: str, n: int) -> Progress:
+        """Where the judgement of these parts failed before, under this generation; else its start."""
+        if self._begun is None or self._begun[0] is not parts or self._begun[1] != generation:
+            self._begun = (parts, generation, Progress.of(n))
+        return self._begun[2]
 
     def _refuse_forgotten(self, claims: Claims) -> None:
         """Records may arrive from before what the store still holds (an old file, put there later)."""

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.claims.memory import MemoryClaimStore
-from headgate.core.dedup import Judgement, first_copies, is_abandoned, is_same_position, judge
+from headgate.core.dedup import Judgement, Progress, first_copies, is_abandoned, is_same_position, judge
 from headgate.core.keys import GOLDEN, OTHER_ODD, mixed
+from headgate.errors import TransientError
 from headgate.records import OWNER, Claims, Shard
 from headgate.testing.claim_store_suite import claims_of, keys_from, owner
 
@@ -190,3 +192,26 @@ def test_each_key_is_asked_once() -> None:
     claims = claims_of([(n % 3, owner(0, n)) for n in range(9)])
     judge(claims.keys, claims.owners, Counting(), WINDOW, {})
     assert asked == [3]
+
+
+def test_a_judgement_that_failed_goes_on_where_it_failed() -> None:
+    """The answer to the claim of a copy beyond the window is lost: the first one is no copy of it."""
+
+    class Losing(MemoryClaimStore):
+        calls = 0
+
+        def claim(self, claims: Claims, window_us: int) -> np.ndarray:
+            answer = super().claim(claims, window_us)
+            self.calls += 1
+            if self.calls == 2:
+                raise TransientError("no answer")
+            return answer
+
+    store, progress = Losing(), Progress.of(2)
+    for shard in SHARDS:
+        store.shard_number(shard)
+    claims = claims_of([(1, owner(0, 0, arrived=0)), (1, owner(0, 1, arrived=WINDOW + 1))])
+    with pytest.raises(TransientError):
+        judge(claims.keys, claims.owners, store, WINDOW, {}, progress)
+    judgement = judge(claims.keys, claims.owners, store, WINDOW, {}, progress)
+    assert judgement.accepted.tolist() == [True, True]

@@ -41,12 +41,32 @@ class Judgement:
     conflict: Mask
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far a judgement came. One that failed goes on from it: an id that was claimed again for a copy beyond the
+    window has lost its first owner, so that a judgement from the start would be another one.
+
+    Attributes:
+        found: (n,) OWNER, the owners as far as they are known.
+        rows: rows that are still to be asked for.
+    """
+
+    found: Owners
+    rows: Rows
+
+    @classmethod
+    def of(cls, n: int) -> Progress:
+        """At the start, for n events."""
+        return cls(found=np.zeros(n, OWNER), rows=np.arange(n, dtype=np.int64))
+
+
 def judge(
     keys: npt.NDArray[np.uint8],
     owners: Owners,
     store: ClaimStore,
     window_us: int,
     abandoned: Mapping[int, int | None],
+    progress: Progress | None = None,
 ) -> Judgement:
     """Claim the ids of a batch and decide each event.
 
@@ -57,16 +77,17 @@ def judge(
         window_us: window of de-duplication in microseconds.
         abandoned: by the store's shard number the position from which on claims belong to nobody any more
             (None: from the start). A position that stands in this batch is being read: not abandoned.
+        progress: of an earlier call with the same arguments that failed; moved on.
 
     Returns:
         The judgement, row by row. Claims made are durable once the store's `sync` has returned.
 
     Raises:
-        TransientError: the store did not answer; judging again is safe and gives the same verdicts.
+        TransientError: the store did not answer; judging again is safe, and with `progress` gives the same verdicts.
     """
-    found = np.zeros(len(owners), OWNER)
-    rows = np.arange(len(owners), dtype=np.int64)
-    while len(rows):
+    progress = progress or Progress.of(len(owners))
+    found = progress.found
+    while len(rows := progress.rows):
         first = rows[first_copies(keys.take(rows, axis=0))]
         asked = rows[first == rows]
         claims = Claims(keys=keys.take(asked, axis=0), owners=rows_of(owners, asked))
@@ -74,7 +95,7 @@ def judge(
         _take_over(asked, keys, owners, found, store, abandoned)
         is_later = first != rows
         put_rows(found, rows[is_later], rows_of(found, first[is_later]))
-        rows = _claim_again(rows, first, owners, found, window_us)
+        progress.rows = _claim_again(rows, first, owners, found, window_us)
     accepted = is_same_position(owners, found)
     conflict = ~accepted & (owners["fingerprint"] != found["fingerprint"])
     return Judgement(accepted=accepted, owner=found, conflict=conflict)

@@ -16,9 +16,10 @@ import pyarrow as pa
 from meanings import EVENT_MEANINGS, EXIT_CODES, MEANINGS, POSITION_MEANINGS, REASONS, TABLE_MEANINGS, WARNINGS
 
 from headgate import errors
+from headgate.config.keys import keys
 from headgate.config.load import ENV_FILE, ENV_PREFIX
-from headgate.config.sections import SECTIONS, Rule, keys
-from headgate.core.reasons import PARTITION_FLOOD, RULE_PREFIX, Reason, Warn
+from headgate.config.sections import SECTIONS, Rule
+from headgate.core.reasons import ACCEPTED_AGAIN, PARTITION_FLOOD, REDELIVERED, RULE_PREFIX, Reason, Warn
 from headgate.core.rules import RULE_COLUMNS
 from headgate.core.schema import PARTITIONS, TABLES
 from headgate.entrypoints.cli import COMMANDS, cli
@@ -120,7 +121,7 @@ def schema_page() -> str:
 def reasons_page() -> str:
     """Reject reasons and warnings."""
     _check_complete(REASONS, list(Reason), "reasons")
-    _check_complete(WARNINGS, [*(w.label for w in Warn), PARTITION_FLOOD], "warnings")
+    _check_complete(WARNINGS, [*(w.label for w in Warn), PARTITION_FLOOD, REDELIVERED, ACCEPTED_AGAIN], "warnings")
     rejects = [(f"`{reason}`", REASONS[reason]) for reason in Reason]
     rejects.insert(-1, (f"`{RULE_PREFIX}<name>`", "A rule of your own is broken; see [config](config.md#rules)."))
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headgate.core.limits import MAX_DEPTH, MAX_ID_BYTES, MAX_NAME_BYTES, Limits
 from headgate.core.partition import MAX_VALUE_BYTES
 from headgate.core.quality import PARTITION_FLOOD_FROM
-from headgate.core.reasons import PARTITION_FLOOD, Reason, Warn
+from headgate.core.reasons import ACCEPTED_AGAIN, PARTITION_FLOOD, REDELIVERED, Reason, Warn
 from headgate.entrypoints.cli import EXIT_BROKEN_PIPE, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE
 from headgate.errors import BreachError
 
@@ -108,6 +108,10 @@ WARNINGS: dict[str, str] = {
     "the shard that it came from: the aggregate was put just before or after a split or merge.",
     PARTITION_FLOOD: f"One batch touches {PARTITION_FLOOD_FROM} or more partitions of `events`, each of which costs "
     "a file. Counted once a batch.",
+    REDELIVERED: "A line that Firehose delivered again: a row at its position is in the tables already. Dropped when "
+    "it is filed.",
+    ACCEPTED_AGAIN: "An event that the transformation accepted though another position held its id, because the claim "
+    "store had lost its data. Filed as a duplicate of the other.",
 }
 
 EXIT_CODES = {

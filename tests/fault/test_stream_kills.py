@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
+from headgate.clock import SystemClock
+from headgate.config import Config, Firehose
 from headgate.testing.delivery_rows import kept
 from headgate.testing.event_source_mapping import StreamRecord
 from headgate.testing.function_world import drive_delivery, drive_mapping
@@ -19,6 +21,10 @@ from headgate.testing.lambda_runtime import LambdaFunction
 from headgate.testing.processes import run
 from headgate.testing.server_valkey import valkey
 from headgate.testing.stream_world import Load, environment, flowing, held
+from headgate.testing.world import FactList
+from headgate.wiring.filing import file_deliveries
+from headgate.wiring.job import Job
+from headgate.wiring.lake import open_lake_for_writing
 
 LOADS = [
     Load(events=3_000, rate=1_000, seed=1, types=8, duplicates=0.1, invalid=0.02),
@@ -101,6 +107,16 @@ def verified(scene, lake, tmp_path):
     assert "0 events of 0 shards that kinesis://" in said
 
 
+def filed_of(lake, delivered):
+    config = Config(firehose=Firehose(delivered=str(delivered)))
+    clock = SystemClock()
+    opened = open_lake_for_writing(Job(source="", lake=str(lake)), config, clock)
+    try:
+        return file_deliveries(opened, config, clock=clock, telemetry=FactList())
+    finally:
+        opened.close()
+
+
 def test_a_consumer_admits_a_resharded_stream_once(scene, tmp_path):
     assert scene.outcome.exit_code == 0, scene.outcome.errors
     assert scene.outcome.kills >= 1  # a slow machine reads all of it in one life
@@ -128,9 +144,12 @@ def test_lambda_functions_admit_it_once(scene, function_env, tmp_path, rng):
     verified(scene, lake, tmp_path)
 
 
-def test_the_firehose_transformation_gives_the_same_verdicts(scene, function_env, tmp_path, rng):
+def test_the_firehose_transformation_gives_the_same_verdicts_and_filing_makes_them_once(
+    scene, function_env, tmp_path, rng
+):
     handler = "headgate.entrypoints.firehose.handler"
-    with LambdaFunction(handler, tmp_path / "logs", function_env) as function:
+    env = {**function_env, "HEADGATE__SOURCE__NAME": f"kinesis://{scene.name}"}
+    with LambdaFunction(handler, tmp_path / "logs", env) as function:
         stream, answers, trouble = drive_delivery(scene.records, function, rng, kills=KILLS)
     have = kept(stream, tmp_path / "lake")
     assert answers.breaches == []
@@ -139,3 +158,12 @@ def test_the_firehose_transformation_gives_the_same_verdicts(scene, function_env
     assert 0 < len(have.delivered) < have.lines  # at least once: what was delivered twice counts once
     assert have.ids == ids(scene.lake)
     assert have.raw == rejects(scene.lake)
+    lake, delivered = tmp_path / "lake", tmp_path / "delivered"
+    stream.write(delivered)
+    filed = filed_of(lake, delivered)
+    assert filed.redelivered == have.lines - len(have.delivered)
+    assert breaches(lake, scene.truth) == []
+    assert ids(lake) == ids(scene.lake)
+    assert rejects(lake) == rejects(scene.lake)
+    verified(scene, lake, tmp_path)
+    assert filed_of(lake, delivered).entries == 0

@@ -20,7 +20,8 @@ from headgate.config import (
     resolve,
     sample_toml,
 )
-from headgate.config.sections import SECTIONS, keys
+from headgate.config.keys import keys
+from headgate.config.sections import SECTIONS
 from headgate.core import rules as core_rules
 from headgate.core.rules import Rules
 from headgate.errors import ConfigError

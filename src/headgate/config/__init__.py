@@ -22,12 +22,14 @@ from headgate.config.sections import (
     Standby,
     Validate,
 )
+from headgate.config.streams import Firehose
 
 __all__ = [
     "Batch",
     "Config",
     "Dedup",
     "Envelope",
+    "Firehose",
     "Lake",
     "LakeFormat",
     "Log",

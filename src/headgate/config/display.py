@@ -6,9 +6,10 @@ import hashlib
 
 import msgspec
 
+from headgate.config.keys import keys
 from headgate.config.load import Resolved
 from headgate.config.mask import mask_uri
-from headgate.config.sections import SECTIONS, Config, keys
+from headgate.config.sections import SECTIONS, Config
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,8 +15,9 @@ from typing import NoReturn
 
 import msgspec
 
+from headgate.config.keys import keys
 from headgate.config.mask import MASK, mask_uri
-from headgate.config.sections import SECTIONS, Config, keys
+from headgate.config.sections import SECTIONS, Config
 from headgate.errors import ConfigError
 
 ENV_PREFIX = "HEADGATE__"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from textwrap import wrap
 
-from headgate.config.sections import SECTIONS, Key, Rule, keys
+from headgate.config.keys import Key, keys
+from headgate.config.sections import SECTIONS, Rule
 
 WIDTH = 100  # characters a line
 

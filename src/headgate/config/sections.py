@@ -15,7 +15,7 @@ from msgspec import Meta
 from headgate.config.compaction import MIB, Compaction
 from headgate.config.duration import duration_us
 from headgate.config.privacy import Privacy
-from headgate.config.streams import Function, Kinesis
+from headgate.config.streams import Firehose, Function, Kinesis
 
 LakeFormat = Literal["delta", "parquet", "json"]
 
@@ -218,6 +218,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     kinesis: Kinesis = Kinesis()
     function: Function = Function()
     compaction: Compaction = Compaction()
+    firehose: Firehose = Firehose()
     log: Log = Log()
     rules: tuple[Rule, ...] = ()
 
@@ -237,45 +238,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "kinesis": Kinesis,
     "function": Function,
     "compaction": Compaction,
+    "firehose": Firehose,
     "log": Log,
 }
-
-
-class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting as the specification knows it.
-
-    Attributes:
-        name: `section.key`.
-        default: its default, None where it has none.
-        description: one sentence.
-        allowed: the words or the range that it may take, empty where there is no limit.
-        example: a value to show where the default is None.
-    """
-
-    name: str
-    default: object
-    description: str
-    allowed: str
-    example: object
-
-
-def keys(section: str) -> list[Key]:
-    """List the settings of a section, in the order of the specification."""
-    schema = msgspec.json.schema(SECTIONS[section])["$defs"][SECTIONS[section].__name__]
-    return [
-        Key(
-            name=f"{section}.{name}",
-            default=field.get("default"),
-            description=field["description"],
-            allowed=_allowed(field),
-            example=next(iter(field.get("examples", ())), None),
-        )
-        for name, field in schema["properties"].items()
-    ]
-
-
-def _allowed(field: dict[str, object]) -> str:
-    if isinstance(words := field.get("enum"), list):
-        return " | ".join(words)
-    limits = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<="}
-    return ", ".join(f"{sign} {field[limit]:,}" for limit, sign in limits.items() if limit in field)

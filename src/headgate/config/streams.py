@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from headgate.config.compaction import MIB
 
+NonEmpty = Annotated[str, Meta(min_length=1)]
 ConsumerName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]  # RegisterStreamConsumer API reference
 
 
@@ -32,3 +33,15 @@ class Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     margin_seconds: Annotated[
         float, Meta(gt=0, le=300, description="Seconds before the deadline at which nothing new is begun.")
     ] = 3.0
+
+
+class Firehose(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a delivery stream delivers, for filing it into the lake."""
+
+    delivered: Annotated[
+        NonEmpty | None,
+        Meta(
+            description="Where it delivers what the transformation accepted: a folder or s3://bucket/prefix.",
+            examples=["s3://bucket/delivered"],
+        ),
+    ] = None

@@ -42,3 +42,5 @@ class Warn(IntFlag):
 
 
 PARTITION_FLOOD = "partition_flood"  # counted per batch, not per event
+REDELIVERED = "redelivered"  # counted by filing: lines at positions that are in the tables already
+ACCEPTED_AGAIN = "accepted_again"  # counted by filing: events that became duplicates of another with their id

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from headgate.core.filed import Origin
 from headgate.core.ranges import overlapping
 from headgate.errors import PermanentError
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.proof import MAX_EXAMPLES, Proof
 from headgate.lake.delta import APP_ID, open_table
 from headgate.lake.entry import PRIVACY, Entry, Head, Range
+from headgate.lake.filed import FILED, origins_of
 from headgate.lake.ledger import fold
 from headgate.lake.plain import marker_path
 from headgate.lake.published import published_number
@@ -36,13 +38,15 @@ class LedgerProof:
 
     Attributes:
         state: the entries folded.
-        ranges: every range of every entry, in order.
+        ranges: every range of every entry, in order; rows of a filing lie in none.
+        filed: per shard what all filings together hold of it, of those that filings moved.
         counts_of: per entry id its number and counts, of the entries with records.
         replays: the entries of replays, in order.
     """
 
     state: LedgerState = field(default_factory=LedgerState)
     ranges: list[LedgerRange] = field(default_factory=list)
+    filed: dict[Shard, Origin] = field(default_factory=dict)
     counts_of: dict[str, tuple[int, Counts]] = field(default_factory=dict)
     replays: list[Entry] = field(default_factory=list)
 
@@ -126,6 +130,9 @@ def _check_entry(entry: Entry, number: int, found: LedgerProof, proof: Proof) ->
         if not moved.counts.is_conserved:
             proof.add("conservation", f"{name} does not add up for {moved.shard}: {sum_of(moved.counts)}")
         _check_range(moved, name, found.state, proof)
+        if Shard(moved.source, moved.shard) == FILED:
+            _add_origins(moved, name, found, proof)
+            continue
         found.ranges.append(
             LedgerRange(
                 number,
@@ -161,6 +168,16 @@ def _check_replay(entry: Entry, name: str, found: LedgerProof, proof: Proof) -> 
             f"{name} follows the replay of entry {entry.replayed_at}, the last one was {found.state.replayed_at}",
         )
     found.replays.append(entry)
+
+
+def _add_origins(moved: Range, name: str, found: LedgerProof, proof: Proof) -> None:
+    """A filing: its shards' counts are those of the entry."""
+    held = origins_of(moved.meta)
+    if sum((origin.counts for origin in held), Counts()) != moved.counts:
+        proof.add("conservation", f"{name} says {sum_of(moved.counts)}, but the shards that it filed say otherwise")
+    for one in held:
+        before = found.filed.get(one.shard, Origin(one.shard, 0, Counts()))
+        found.filed[one.shard] = Origin(one.shard, max(before.end, one.end), before.counts + one.counts)
 
 
 def _check_range(moved: Range, name: str, state: LedgerState, proof: Proof) -> None:

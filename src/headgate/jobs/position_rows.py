@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 
 from headgate.core.keys import keys_of
 from headgate.jobs.ledger_proof import LedgerRange
+from headgate.jobs.proof import MAX_EXAMPLES
 from headgate.records import NO_SUB, Shard
 
 NARROW_DIGITS = 18  # decimal digits that a BIGINT surely holds
 WIDE_DIGITS = 58  # decimal digits of 192 bits
 NO_RANGE = -1  # of a row that no ledger entry covers
+FILED_RANGE = -2  # of a row in none, of a shard of which entries filed rows
 
 Ints = npt.NDArray[np.int64]
 
@@ -47,8 +49,16 @@ class PositionRows:
     Sequences are BIGINT where all positions of the ledger fit, else decimal text of one length.
     """
 
-    def __init__(self, folder: Path, ranges: Sequence[LedgerRange], memory_limit: str) -> None:
+    def __init__(
+        self, folder: Path, ranges: Sequence[LedgerRange], memory_limit: str, filed: Mapping[Shard, int]
+    ) -> None:
         """Make the database in a folder of its own; what does not fit into memory goes there.
+
+        Args:
+            folder: exists.
+            ranges: of the ledger.
+            memory_limit: as DuckDB writes sizes.
+            filed: per shard of which rows were filed the highest sequence of them plus one.
 
         Raises:
             duckdb.Error: the limit is no size.
@@ -61,12 +71,13 @@ class PositionRows:
         self.connection.execute("SET TimeZone='UTC'")
         self.connection.execute("SET enable_progress_bar=false")
         self.connection.execute("SET preserve_insertion_order=false")
-        self.is_wide = any(len(str(r.end)) > NARROW_DIGITS for r in ranges)
+        self.is_wide = any(len(str(end)) > NARROW_DIGITS for end in (*(r.end for r in ranges), *filed.values()))
         self.shards: list[Shard] = []
         self._numbers: dict[Shard, int] = {}
         by_shard: dict[Shard, list[tuple[int, LedgerRange]]] = {}
         for number, one in enumerate(ranges):
             by_shard.setdefault(one.shard, []).append((number, one))
+        self._filed = {self.shard_number(shard) for shard in filed}
         self._bounds = {self.shard_number(shard): self._bounds_of(some) for shard, some in by_shard.items()}
 
     @property
@@ -124,10 +135,12 @@ class PositionRows:
         return Parsed(is_good, sequence, sub)
 
     def ranges_of(self, shards: npt.NDArray[np.int32], sequence: pa.Array) -> npt.NDArray[np.int32]:
-        """The number of the ledger range that each row lies in, NO_RANGE where there is none."""
+        """The number of the ledger range that each row lies in; NO_RANGE or FILED_RANGE where there is none."""
         values = self._comparable(sequence)
         found = np.full(len(shards), NO_RANGE, dtype=np.int32)
         for shard in np.unique(shards).tolist():
+            if shard in self._filed:
+                found[shards == shard] = FILED_RANGE
             bounds = self._bounds.get(shard)
             if bounds is None:
                 continue
@@ -149,6 +162,12 @@ class PositionRows:
     def texts(self, rows: Iterable[Sequence[int]]) -> list[str]:
         """Positions for people, from rows that begin with shard, sequence, sub."""
         return [self.text(row[0], row[1], row[2]) for row in rows]
+
+    def first(self, query: str) -> list[tuple]:  # type: ignore[type-arg]
+        """The first few rows of a query in order, each with the number of all rows behind it."""
+        return self.connection.execute(
+            f"SELECT *, count(*) OVER () FROM ({query}) ORDER BY ALL LIMIT {MAX_EXAMPLES}"  # noqa: S608  own queries
+        ).fetchall()
 
     def _bounds_of(self, ranges: Sequence[tuple[int, LedgerRange]]) -> _Bounds:
         in_order = sorted(ranges, key=lambda pair: (pair[1].start, pair[1].end))

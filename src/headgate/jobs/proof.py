@@ -46,6 +46,7 @@ class Proof:
             their bytes could not be compared.
         skipped: parts of the source before the position at which `--start` began.
         unread_records: records of the source beyond the committed positions.
+        undelivered: parts of the source, below the last one that was filed, of which nothing is filed (yet).
         later: number of the ledger's last entry, where entries after `number` are not yet published.
         breaches: what is wrong; empty where everything is proven.
     """
@@ -65,6 +66,7 @@ class Proof:
     uncompared: int = 0
     skipped: int = 0
     unread_records: int = 0
+    undelivered: int = 0
     later: int = 0
     breaches: list[Breach] = field(default_factory=list)
 

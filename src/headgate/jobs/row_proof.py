@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pyarrow as pa
-
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.ledger_proof import LedgerProof, missing_files, sum_of
-from headgate.jobs.position_rows import PositionRows
+from headgate.jobs.position_rows import FILED_RANGE, NO_RANGE, PositionRows
 from headgate.jobs.proof import MAX_EXAMPLES, Proof, many
-from headgate.jobs.source_rows import Reread
-from headgate.jobs.table_rows import EVENTS, REJECTED, TABLE_NAMES
+from headgate.jobs.table_rows import EVENTS, TABLE_NAMES
 from headgate.ports import LedgerState
-from headgate.records import Counts, Shard, ShardState
+from headgate.records import Counts, ShardState
 
 
 def prove_counts(
@@ -58,9 +55,25 @@ def prove_counts(
             proof.add("added", f"{many(added, 'row')} of {table} more than the ledger counts", more)
 
 
+def prove_filed(rows: PositionRows, proof: Proof, ledger: LedgerProof, latest: LedgerState) -> None:
+    """Each table holds as many rows of each filed shard as the entries filed; what was filed meanwhile is no breach."""
+    query = f"SELECT shard, t, count(*) FROM rows WHERE r = {FILED_RANGE} GROUP BY ALL"  # noqa: S608  own numbers
+    held = {(shard, t): count for shard, t, count in rows.connection.execute(query).fetchall()}
+    for shard, origin in ledger.filed.items():
+        number = rows.shard_number(shard)
+        for t, table in enumerate(TABLE_NAMES):
+            expected, count = origin.counts[t + 1], held.get((number, t), 0)
+            proof.rows[table] += count
+            if count == expected or (count > expected and latest.number != proof.number):
+                continue
+            kind, more = ("lost", "fewer") if count < expected else ("added", "more")
+            sentence = f"{many(abs(count - expected), 'filed row')} of {table} {more} than the ledger counts"
+            proof.add(kind, sentence, [f"{shard.name}: {count:,} rows, {expected:,} in the ledger"])
+
+
 def prove_outside(rows: PositionRows, proof: Proof, latest: LedgerState) -> None:
     """No row stands where the ledger has no range; what a run committed meanwhile is no breach."""
-    shards = rows.connection.execute("SELECT DISTINCT shard FROM rows WHERE r < 0").fetchall()
+    shards = rows.connection.execute("SELECT DISTINCT shard FROM rows WHERE r = ?", [NO_RANGE]).fetchall()
     for (number,) in shards:
         shard = rows.shards[number]
         state = latest.shards.get(shard, ShardState())
@@ -70,7 +83,7 @@ def prove_outside(rows: PositionRows, proof: Proof, latest: LedgerState) -> None
             rows.connection.executemany("INSERT INTO islands VALUES (?, ?)", values)
         outside = rows.connection.execute(
             "SELECT shard, sequence, sub, count(*) OVER () FROM rows "  # noqa: S608  own names
-            "WHERE shard = ? AND r < 0 AND sequence >= ? "
+            f"WHERE shard = ? AND r = {NO_RANGE} AND sequence >= ? "
             "AND NOT EXISTS (FROM islands WHERE rows.sequence >= s AND rows.sequence < e) "
             f"ORDER BY ALL LIMIT {MAX_EXAMPLES}",
             [number, rows.value(int(state.position or 0))],
@@ -86,8 +99,7 @@ def prove_positions(rows: PositionRows, proof: Proof) -> None:
     rows.connection.execute(
         "CREATE TABLE repeated AS SELECT shard, sequence, sub FROM rows GROUP BY ALL HAVING count(*) > 1"
     )
-    twice = _first(
-        rows,
+    twice = rows.first(
         "SELECT shard, sequence, sub, list(t ORDER BY t) AS tables FROM rows "
         "JOIN repeated USING (shard, sequence, sub) GROUP BY shard, sequence, sub",
     )
@@ -105,8 +117,7 @@ def prove_ids(rows: PositionRows, proof: Proof) -> None:
         f"CREATE TABLE again AS SELECT k0, k1 FROM rows WHERE t = {EVENTS} "  # noqa: S608  own names
         "GROUP BY k0, k1 HAVING count(*) > 1"
     )
-    pairs = _first(
-        rows,
+    pairs = rows.first(
         f"""SELECT shard, sequence, sub, lag_shard, lag_sequence, lag_sub FROM (
             SELECT shard, sequence, sub, arrived, lag(arrived) OVER by_key AS lag_arrived,
                 lag(shard) OVER by_key AS lag_shard, lag(sequence) OVER by_key AS lag_sequence,
@@ -132,10 +143,10 @@ def prove_originals(rows: PositionRows, proof: Proof) -> None:
         rows.connection.executemany("INSERT INTO names VALUES (?, ?)", [list(n.values()) for n in names])
     rows.connection.execute(
         f"""CREATE TABLE found AS SELECT o.*, (SELECT max(rows.arrived) FROM rows WHERE {original}) AS of_original
-        FROM originals o WHERE o.r >= 0"""  # noqa: S608  own names
+        FROM originals o WHERE o.r <> {NO_RANGE}"""  # noqa: S608  own names
     )
-    orphans = _first(
-        rows, "SELECT shard, sequence, sub, name, original, original_sub FROM found WHERE of_original IS NULL"
+    orphans = rows.first(
+        "SELECT shard, sequence, sub, name, original, original_sub FROM found WHERE of_original IS NULL"
     )
     if orphans:
         examples = [
@@ -144,8 +155,7 @@ def prove_originals(rows: PositionRows, proof: Proof) -> None:
         ]
         sentence = f"{many(orphans[0][-1], 'duplicate')} without an original in events"
         proof.add("orphan", sentence, examples)
-    late = _first(
-        rows,
+    late = rows.first(
         f"SELECT shard, sequence, sub FROM found WHERE arrived - of_original > {proof.window_us}",  # noqa: S608
     )
     if late:
@@ -165,127 +175,3 @@ def prove_quality(quality: Mapping[str, Sequence[int]], proof: Proof, ledger: Le
         wrong += [f"entry id {entry_id!r} is not in the ledger" for entry_id in sorted(map(str, strange))]
     if wrong:
         proof.add("quality", f"quality differs from the ledger in {many(len(wrong), 'entry', 'entries')}", wrong)
-
-
-def prove_source(
-    rows: PositionRows,
-    proof: Proof,
-    found: Reread,
-    shards: Mapping[Shard, ShardState],
-    *,
-    is_from_start: bool,
-    is_forgetful: bool = False,
-) -> None:
-    """What the source holds below the committed positions is what the tables hold.
-
-    Args:
-        rows: the scratch database, with the source's parts.
-        proof: gets the breaches and `skipped`.
-        found: what was read again.
-        shards: of this source as the ledger knows them.
-        is_from_start: False where a run may have begun later than at the source's start.
-        is_forgetful: True where the source forgets its oldest records: rows before those that it still has are
-            proven by the ledger alone.
-    """
-    _note_reread(rows, proof, found, is_from_start=is_from_start, is_forgetful=is_forgetful)
-    whole = {shard: end for shard, end in found.ends.items() if not is_forgetful or shard in found.begins}
-    _prove_ends(proof, whole, shards)
-    sql = rows.connection.execute
-    sql(
-        "CREATE TABLE absent AS SELECT s.shard, s.sequence, s.sub, s.sequence < begin AS is_skipped "
-        "FROM source s JOIN reread USING (shard) ANTI JOIN rows r ON "
-        "r.shard = s.shard AND r.sequence = s.sequence AND r.sub = s.sub"
-    )
-    proof.skipped = sql("SELECT count(*) FROM absent WHERE is_skipped").fetchall()[0][0]
-    missing = _first(rows, "SELECT shard, sequence, sub FROM absent WHERE is_skipped IS NOT TRUE")
-    if missing:
-        hint = "; where runs began with --start, say so here too" if is_from_start else ""
-        proof.add(
-            "missing", f"{many(missing[0][-1], 'event')} of the source missing in the lake{hint}", rows.texts(missing)
-        )
-    extra = _first(
-        rows,
-        "SELECT r.shard, r.sequence, r.sub, r.t FROM rows r JOIN reread USING (shard) ANTI JOIN source s ON "
-        "r.shard = s.shard AND r.sequence = s.sequence AND r.sub = s.sub WHERE r.r >= 0 AND r.sequence >= held",
-    )
-    if extra:
-        examples = [f"{text} in {TABLE_NAMES[row[3]]}" for text, row in zip(rows.texts(extra), extra, strict=True)]
-        proof.add("extra", f"{many(extra[0][-1], 'row')} of the lake not in the source", examples)
-    other = _first(
-        rows,
-        "SELECT r.shard, r.sequence, r.sub FROM rows r JOIN source s ON r.shard = s.shard AND "  # noqa: S608  own names
-        f"r.sequence = s.sequence AND r.sub = s.sub WHERE r.t <> {REJECTED} AND "
-        "(NOT s.is_id OR r.k0 <> s.k0 OR r.k1 <> s.k1)",
-    )
-    if other:
-        sentence = f"{many(other[0][-1], 'row')} of the lake with another id than the source has at that position"
-        proof.add("other_id", sentence, rows.texts(other))
-
-
-def _note_reread(rows: PositionRows, proof: Proof, found: Reread, *, is_from_start: bool, is_forgetful: bool) -> None:
-    """Make the table `reread`: of each shard that the source has, where the runs began and where it begins now."""
-    sql = rows.connection.execute
-    sql(f"CREATE TABLE reread(shard INTEGER, begin {rows.sequence_type}, held {rows.sequence_type})")
-    full = {number for (number,) in sql("SELECT DISTINCT shard FROM rows").fetchall()}
-    gone = {s for s in found.ends if is_forgetful and s not in found.begins and rows.shard_number(s) in full}
-    for shard in found.ends.keys() - gone:
-        number = rows.shard_number(shard)
-        first = None if is_from_start else sql("SELECT min(sequence) FROM rows WHERE shard = ?", [number]).fetchall()
-        held = rows.value(found.begins.get(shard, 0) if is_forgetful else 0)
-        sql("INSERT INTO reread VALUES (?, ?, ?)", [number, first[0][0] if first else rows.value(0), held])
-    proof.reread_shards = len(found.ends.keys() - gone)
-
-
-def prove_contents(rows: PositionRows, proof: Proof, others: Sequence[int] = ()) -> None:
-    """Events, copies and rejects are byte for byte what the source has at their positions.
-
-    Args:
-        rows: the scratch database.
-        proof: gets the breach, and how many rows were not compared.
-        others: numbers of the ranges that were written under other [privacy] settings.
-    """
-    rows.connection.execute("CREATE TABLE others(r INTEGER)")
-    rows.insert("others", {"r": pa.array(others, pa.int32())})
-    joined = "rows r JOIN source s ON r.shard = s.shard AND r.sequence = s.sequence AND r.sub = s.sub"
-    counted = rows.connection.execute(
-        f"SELECT count(*) FROM {joined} SEMI JOIN others o ON r.r = o.r "  # noqa: S608
-        "WHERE r.content IS NOT NULL"
-    )
-    proof.uncompared = counted.fetchall()[0][0]
-    changed = _first(
-        rows,
-        f"SELECT r.shard, r.sequence, r.sub, r.t FROM {joined} ANTI JOIN others o ON r.r = o.r "  # noqa: S608
-        "WHERE r.content <> s.content",
-    )
-    if changed:
-        examples = [f"{text} in {TABLE_NAMES[row[3]]}" for text, row in zip(rows.texts(changed), changed, strict=True)]
-        proof.add("content", f"{many(changed[0][-1], 'row')} of the lake with other bytes than the source", examples)
-
-
-def _prove_ends(proof: Proof, ends: Mapping[Shard, int], shards: Mapping[Shard, ShardState]) -> None:
-    """No shard ends before its committed position."""
-    short = [
-        f"{shard.name} ends at {end:,}, {int(shards[shard].reach or 0):,} is committed"
-        for shard, end in ends.items()
-        if end < int(shards[shard].reach or 0)
-    ]
-    if short:
-        sentence = f"{many(len(short), 'shard')} of the source shorter than what was read of it"
-        proof.add("shorter", sentence, short)
-
-
-def count_ledger_only(rows: PositionRows, proof: Proof, ledger: LedgerProof) -> None:
-    """How much is proven by ledger and quality alone."""
-    rows.connection.execute(f"CREATE TABLE IF NOT EXISTS reread(shard INTEGER, held {rows.sequence_type})")
-    (count,) = rows.connection.execute(
-        "SELECT count(*) FROM rows ANTI JOIN reread ON rows.shard = reread.shard AND sequence >= held WHERE r >= 0"
-    ).fetchall()[0]
-    proof.ledger_only_rows = count
-    proof.ledger_only_shards = len(ledger.state.shards) - proof.reread_shards
-
-
-def _first(rows: PositionRows, query: str) -> list[tuple]:  # type: ignore[type-arg]
-    """The first few rows of a query in order, each with the number of all rows behind it."""
-    return rows.connection.execute(
-        f"SELECT *, count(*) OVER () FROM ({query}) ORDER BY ALL LIMIT {MAX_EXAMPLES}"  # noqa: S608  own queries
-    ).fetchall()

@@ -45,7 +45,8 @@ from headgate.core.verdicts import duplicate_rows, event_rows, rejected_rows
 from headgate.decision import Decided, Decider, Parts
 from headgate.errors import TransientError
 from headgate.invocation import OneBatch
-from headgate.lake import jsonl, parquet
+from headgate.lake import parquet
+from headgate.lake.delivered import delivery_lines
 from headgate.lake.lake import TableLake
 from headgate.pipeline import FlowSettings, Pipeline
 from headgate.ports import ClaimStore, Lake, Source
@@ -91,7 +92,7 @@ class Transformation:
             attempts: tries until the deadline.
             pipeline: prepares batches.
             flow: limits.
-            is_own_envelope: see `jsonl.event_lines`.
+            is_own_envelope: see `lake.jsonl.event_lines`.
         """
         self._lake, self._attempts, self._pipeline, self._flow = lake, attempts, pipeline, flow
         self._is_own_envelope = is_own_envelope
@@ -192,7 +193,7 @@ def _by_record(decided: Decided, count: int, is_own_envelope: bool) -> list[Tran
     judged = decided.judged
     rows = judged.accepted
     events = event_rows(judged.parts).take(pa.array(rows))
-    lines = jsonl.event_lines(events, is_own_envelope=is_own_envelope).to_pylist()
+    lines = delivery_lines(events, is_own_envelope=is_own_envelope).to_pylist()
     days = events["created_date"].cast(pa.string()).to_pylist()
     record = np.asarray(judged.parts["shard"])
     rejected = np.bincount(record[judged.rejected], minlength=count)

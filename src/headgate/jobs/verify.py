@@ -17,7 +17,7 @@ from headgate.core.envelope import Envelope
 from headgate.core.limits import Limits
 from headgate.core.privacy import Privacy
 from headgate.errors import ConfigError, PermanentError
-from headgate.jobs import row_proof
+from headgate.jobs import row_proof, source_proof
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.ledger_proof import LedgerProof, prove_ledger
 from headgate.jobs.position_rows import PositionRows
@@ -25,6 +25,7 @@ from headgate.jobs.proof import Proof
 from headgate.jobs.settled_rows import SettledRows, check_still
 from headgate.jobs.source_rows import create_source_table, reread
 from headgate.jobs.table_rows import create_tables, load_tables, quality_counts
+from headgate.lake.filed import FILED
 from headgate.ports import LedgerState, Source
 from headgate.records import Shard, ShardState
 
@@ -85,7 +86,7 @@ def verify(
     proof = Proof(lake=lake.path, format=lake.about.format, source=source_name, window_us=settings.window_us)
     describe("ledger")
     ledger = prove_ledger(lake, proof)
-    mine = _shards_of(ledger.state, source_name)
+    mine = _shards_of(ledger, source_name)
     with tempfile.TemporaryDirectory(prefix="headgate-verify-", dir=settings.folder) as folder:
         rows = _scratch(Path(folder), ledger, settings.memory_limit)
         try:
@@ -100,7 +101,7 @@ def verify(
                 create_source_table(rows)
                 found = reread(source, mine, rows, settings.envelope, settings.limits, settings.privacy, advance)
                 proof.reread_parts, proof.unread_records = found.parts, found.unread_records
-                row_proof.prove_source(
+                source_proof.prove_source(
                     rows,
                     proof,
                     found,
@@ -108,8 +109,8 @@ def verify(
                     is_from_start=settings.is_from_start,
                     is_forgetful=settings.is_forgetful,
                 )
-                row_proof.prove_contents(rows, proof, _others(ledger, settings.privacy))
-            row_proof.count_ledger_only(rows, proof, ledger)
+                source_proof.prove_contents(rows, proof, _others(ledger, settings.privacy))
+            source_proof.count_ledger_only(rows, proof, ledger)
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise PermanentError(
                 f"no room to compare in {folder}: {error}; give --memory, or --temp with a folder that has room"
@@ -121,7 +122,8 @@ def verify(
 
 def _scratch(folder: Path, ledger: LedgerProof, memory_limit: str) -> PositionRows:
     try:
-        return PositionRows(folder, ledger.ranges, memory_limit)
+        ends = {shard: origin.end for shard, origin in ledger.filed.items()}
+        return PositionRows(folder, ledger.ranges, memory_limit, ends)
     except duckdb.Error as error:
         raise ConfigError(f"--memory {memory_limit}: {error}; write it as 500MB or 4GB") from error
 
@@ -132,6 +134,7 @@ def _prove_tables(
     latest = latest_state(lake, ledger.state)
     check_still(latest, ledger.state, lake.path)
     row_proof.prove_counts(lake, rows, proof, ledger, settled.deltas)
+    row_proof.prove_filed(rows, proof, ledger, latest)
     row_proof.prove_outside(rows, proof, latest)
     row_proof.prove_positions(rows, proof)
     row_proof.prove_ids(rows, proof)
@@ -153,11 +156,13 @@ def latest_state(lake: ExistingLake, known: LedgerState) -> LedgerState:
         return known
 
 
-def _shards_of(state: LedgerState, source_name: str) -> dict[Shard, ShardState]:
-    """The source's shards, as the ledger knows them."""
-    mine = {shard: known for shard, known in state.shards.items() if shard.source == source_name}
-    if not mine and state.shards:
-        others = sorted({shard.source for shard in state.shards})
+def _shards_of(ledger: LedgerProof, source_name: str) -> dict[Shard, ShardState]:
+    """The source's shards, as the ledger knows them; of those that were only filed the end of what was."""
+    known = {shard: ShardState(position=str(origin.end)) for shard, origin in ledger.filed.items()}
+    known |= {shard: state for shard, state in ledger.state.shards.items() if shard != FILED}
+    mine = {shard: state for shard, state in known.items() if shard.source == source_name}
+    if not mine and known:
+        others = sorted({shard.source for shard in known})
         shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
         raise ConfigError(
             f"the lake holds nothing of source {source_name}, but of {shown}: name that one, or its name with "

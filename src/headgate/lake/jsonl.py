@@ -42,13 +42,13 @@ def event_lines(table: pa.Table, *, is_own_envelope: bool) -> pa.Array:
         return pa.array([], pa.large_string())
     table = table.combine_chunks()
     payload = _flat(table, "payload")
-    own = _own_fields(table)
+    own = own_fields(table)
     if is_own_envelope:
         unusual = _unusual(payload, _flat(table, "created_at").to_numpy())
     else:
         unusual = np.ones(len(payload), dtype=bool)
     opened = pc.binary_slice(_one_line(payload).cast(pa.large_binary()), 0, -1).cast(pa.large_string())
-    lines = _joined(opened, ",", own, "}")
+    lines = joined(opened, ",", own, "}")
     if not unusual.any():
         return lines
     rows = np.flatnonzero(unusual)
@@ -68,7 +68,7 @@ def plain_lines(table: pa.Table) -> pa.Array:
 
 def encode(lines: pa.Array, *, is_gzip: bool) -> bytes:
     """The lines as a file's content."""
-    ended = _joined(lines, "\n").cast(pa.large_binary())
+    ended = joined(lines, "\n").cast(pa.large_binary())
     offsets = np.frombuffer(ended.buffers()[1], dtype=np.int64)[ended.offset : ended.offset + len(ended) + 1]
     content = memoryview(ended.buffers()[2])[int(offsets[0]) : int(offsets[-1])]
     return gzip.compress(content, 1, mtime=0) if is_gzip else bytes(content)
@@ -84,7 +84,7 @@ def original(line: bytes) -> str:
     return msgspec.json.encode(found).decode()
 
 
-def _own_fields(table: pa.Table) -> pa.Array:
+def own_fields(table: pa.Table) -> pa.Array:
     """Our part of each line: `"created_datetime":"…",…,"_headgate":{…}`."""
     parts: list[pa.Array | str] = [
         '"created_datetime":"',
@@ -117,10 +117,10 @@ def _own_fields(table: pa.Table) -> pa.Array:
         _quoted(table, "sequence"),
         "}",
     ]
-    return _joined(*parts)
+    return joined(*parts)
 
 
-def _joined(*parts: pa.Array | str) -> pa.Array:
+def joined(*parts: pa.Array | str) -> pa.Array:
     """Row by row, one text after the other; a plain text stands in every row."""
     return pc.binary_join_element_wise(
         *(pa.scalar(p, pa.large_string()) if isinstance(p, str) else p.cast(pa.large_string()) for p in parts),
@@ -231,7 +231,7 @@ def _iso(table: pa.Table, name: str) -> pa.Array:
     instants = _flat(table, name)
     dates = instants.cast(pa.timestamp("us")).cast(pa.date32()).dictionary_encode()
     texts = dates.dictionary.cast(pa.string()).take(dates.indices)
-    return _joined(texts, "T", instants.cast(pa.timestamp("us")).cast(pa.time64("us")).cast(pa.string()), "+00:00")
+    return joined(texts, "T", instants.cast(pa.timestamp("us")).cast(pa.time64("us")).cast(pa.string()), "+00:00")
 
 
 _OBJECT = msgspec.json.Decoder(Object)

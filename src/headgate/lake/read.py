@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as csv
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
@@ -41,15 +42,17 @@ _CASTS = {
 }
 _REMOTE_ERROR = "AWS Error"  # in every message of pyarrow's S3 client
 _GONE = ("NO_SUCH_KEY", "RESOURCE_NOT_FOUND")
+_ROUNDED_US = 1_000  # microseconds; statistics of other writers are cut to milliseconds
 _IN_HEADGATE = ("arrived_at", "source", "shard", "sequence")
 
 
-def dataset(storage: Storage, table: str) -> ds.Dataset:
+def dataset(storage: Storage, table: str, *, arrived_us: tuple[int, int] | None = None) -> ds.Dataset:
     """A table of a delta or parquet lake, with the columns of core/schema.py in their order.
 
     Args:
         storage: of the lake.
         table: `events`, `duplicates`, `rejected` or `quality`.
+        arrived_us: leave out files of a delta lake without a row that arrived between these, microseconds.
 
     Raises:
         ConfigError: there is no lake, or it is of format json (see `relation`).
@@ -60,7 +63,7 @@ def dataset(storage: Storage, table: str) -> ds.Dataset:
     if table_format == "json":
         raise ConfigError(f"{storage.root} is of format json, which pyarrow does not read as a dataset: use `relation`")
     if table_format == "delta":
-        return delta_dataset(storage, open_table(storage, table), table)
+        return delta_dataset(storage, open_table(storage, table), table, arrived_us)
     files = storage.arrow_files()
     with waiting_for(storage, table):
         if files.get_file_info(table).type == FileType.NotFound:
@@ -140,13 +143,20 @@ def json_columns(table: str) -> str:
     return ", ".join(f'{_expression(table, field)} AS "{field.name}"' for field in TABLES[table])
 
 
-def delta_dataset(storage: Storage, opened: DeltaTable, table: str) -> ds.FileSystemDataset:
+def delta_dataset(
+    storage: Storage, opened: DeltaTable, table: str, arrived_us: tuple[int, int] | None = None
+) -> ds.FileSystemDataset:
     """A table of the lake at the version that was opened, see `of_log`."""
-    return of_log(storage, opened, table, TABLES[table], PARTITIONS[table])
+    return of_log(storage, opened, table, TABLES[table], PARTITIONS[table], arrived_us)
 
 
 def of_log(
-    storage: Storage, opened: DeltaTable, table: str, schema: pa.Schema, partitions: Sequence[str]
+    storage: Storage,
+    opened: DeltaTable,
+    table: str,
+    schema: pa.Schema,
+    partitions: Sequence[str],
+    arrived_us: tuple[int, int] | None = None,
 ) -> ds.FileSystemDataset:
     """The files of a Delta table's version; deltalake's own dataset takes ten times longer to make.
 
@@ -156,9 +166,12 @@ def of_log(
         table: path of the table.
         schema: of the columns that are shown; a file that lacks one has nulls there.
         partitions: columns that are in the log and not in the files; a query about them opens only their files.
+        arrived_us: leave out files without a row that arrived between these, microseconds since 1970 UTC.
     """
     filesystem, files = storage.arrow_files(), pa.table(opened.get_add_actions(flatten=True))
     parquet = ds.ParquetFileFormat()
+    if arrived_us is not None:
+        files = _arrived(files, *arrived_us)
     known: dict[tuple[object, ...], ds.Expression] = {}
     fragments = []
     values = [files[f"partition.{column}"].to_pylist() for column in partitions] if files.num_rows else []
@@ -171,6 +184,16 @@ def of_log(
             )
         fragments.append(parquet.make_fragment(f"{table}/{unquote(path)}", filesystem, known.get(partition)))
     return ds.FileSystemDataset(fragments, schema, parquet, filesystem)
+
+
+def _arrived(files: pa.Table, low_us: int, high_us: int) -> pa.Table:
+    """The files that may hold a row that arrived between; one without statistics may."""
+    for name, is_beyond, bound in (("max", pc.less, low_us - _ROUNDED_US), ("min", pc.greater, high_us + _ROUNDED_US)):
+        column = f"{name}.arrived_at"
+        if column in files.column_names:
+            us = files[column].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+            files = files.filter(pc.invert(is_beyond(us, bound)).fill_null(True))
+    return files
 
 
 def _format(storage: Storage) -> str:

@@ -18,6 +18,7 @@ import duckdb
 from deltalake import DeltaTable
 
 _Shard = tuple[str, str]  # source and shard
+FILED = ("headgate:firehose", "filed")  # the shard that every filing of what Firehose delivered moves by one
 POSITION = ("source", "shard", "sequence")
 #: What is read of each table, all of it as text.
 COLUMNS = {
@@ -184,9 +185,7 @@ def _load_entries(connection: duckdb.DuckDBPyConnection, entries: Sequence[Mappi
     batches = [entry for entry in entries if sum(entry.get("counts", [0]))]
     counts = [[entry["entry_id"], *entry["counts"]] for entry in batches]
     ranges = [
-        [entry["entry_id"], moved["source"], moved["shard"], _padded(moved.get("start", "0")), _padded(moved["end"])]
-        for entry in batches
-        for moved in entry["ranges"]
+        [entry["entry_id"], *bounds] for entry in batches for moved in entry["ranges"] for bounds in _rows_of(moved)
     ]
     for table, rows in (("entries", counts), ("ranges", ranges)):
         if rows:
@@ -204,6 +203,15 @@ def _place_joined(connection: duckdb.DuckDBPyConnection) -> None:
             "AND lpad(split_part(t.sequence, '#', 1), 60, '0') >= r.first "
             "AND lpad(split_part(t.sequence, '#', 1), 60, '0') < r.past"
         )
+
+
+def _rows_of(moved: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Source, shard and bounds of the rows of a range; a filing holds rows of any shards, up to some position."""
+    if (moved["source"], moved["shard"]) != FILED:
+        yield moved["source"], moved["shard"], _padded(moved.get("start", "0")), _padded(moved["end"])
+        return
+    for source, shard, end, *_ in moved["meta"]["origins"]:
+        yield source, shard, _padded("0"), _padded(end)
 
 
 def _padded(sequence: str) -> str:

@@ -24,6 +24,7 @@ from headgate.wiring.flow import limits_of
 from headgate.wiring.job import Job
 
 KINESIS = "kinesis://"
+DELIVERY = "firehose://"  # of records that were put to a delivery stream itself; nobody reads them again
 
 Start = Literal["earliest", "latest"] | datetime
 

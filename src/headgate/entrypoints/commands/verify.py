@@ -19,7 +19,7 @@ from headgate.ports import LedgerState, Source
 from headgate.wiring.existing import existing_lake
 from headgate.wiring.flow import flow_settings
 from headgate.wiring.job import Job
-from headgate.wiring.source import KINESIS, open_source
+from headgate.wiring.source import DELIVERY, KINESIS, open_source
 
 EXIT_BREACH = 3
 
@@ -115,7 +115,7 @@ def verify_job(
 
 def _open(source: str, lake: ExistingLake, config: Config) -> tuple[Source | None, str]:
     """The source from its start (None where it is gone, but the lake knows it), and its name."""
-    if source == "-":
+    if source == "-" or source.startswith(DELIVERY):
         return None, config.source.name or source
     opened = open_source(Job(source=source, lake=lake.path, once=True), _to_look(config), SystemClock())
     try:
@@ -165,6 +165,8 @@ def print_proof(proof: Proof) -> None:
         lines["not compared"] = f"the bytes of {many(proof.uncompared, 'row')} written under other [privacy] settings"
     if proof.skipped:
         lines["skipped"] = f"{many(proof.skipped, 'event')} before the start of the runs (--start)"
+    if proof.undelivered:
+        lines["not yet delivered"] = f"{many(proof.undelivered, 'event')} that Firehose holds or has given up"
     if proof.later:
         lines["not yet published"] = f"ledger entries {proof.number + 1} to {proof.later}; the next run shows them"
     print_pairs(lines)

@@ -9,7 +9,7 @@ EVENTS ?= 1000000
 KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint typecheck check kill kill-stream test-pairs bench bench-long bench-commit bench-stream bench-compact bench-privacy docs lock clean
+.PHONY: help setup setup-dev demo test lint typecheck check kill kill-stream test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-privacy docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench-commit: setup-dev  ## 50 functions writing 10-second batches into one Delt
 
 bench-stream: setup-dev  ## the Kinesis consumer on replayed answers, with each claim store
 	$(BIN)/python benchmarks/stream.py
+
+bench-build: setup-dev  ## 5,000,000 events of 100 types built into typed tables; SPARK=--spark adds the peer
+	$(BIN)/python benchmarks/build.py --events 5000000 $(SPARK)
 
 bench-compact: setup-dev  ## 10,000 small commits joined: files and query times before and after
 	$(BIN)/python benchmarks/compact.py

@@ -16,6 +16,7 @@ import pyarrow as pa
 from meanings import EVENT_MEANINGS, EXIT_CODES, MEANINGS, POSITION_MEANINGS, REASONS, TABLE_MEANINGS, WARNINGS
 
 from headgate import errors
+from headgate.config.analytics import FieldPolicy
 from headgate.config.keys import keys
 from headgate.config.load import ENV_FILE, ENV_PREFIX
 from headgate.config.sections import SECTIONS, Rule
@@ -63,7 +64,20 @@ def config_page() -> str:
             rows.append((f"`{name}`", _kind(fields[name]), default, limits, key.description, variable))
         head = ("key", "type", "default", "limits", "what it is", "environment")
         parts += [f"\n## [{section}]\n\n{_first_line(spec)}\n\n", _table(head, rows)]
-    return "".join([*parts, _rules_section()])
+    return "".join([*parts, _fields_section(), _rules_section()])
+
+
+def _fields_section() -> str:
+    schema = msgspec.json.schema(FieldPolicy)["$defs"][FieldPolicy.__name__]
+    rows = [
+        (f"`{name}`", _kind(field), "yes" if name in schema["required"] else "no", field["description"])
+        for name, field in schema["properties"].items()
+    ]
+    return (
+        f"\n## [[analytics.fields]]\n\n{_first_line(FieldPolicy)}\n\nAny number of entries, in the file only. What "
+        "each policy does to a table: [analytics](analytics.md#policies).\n\n"
+        + _table(("key", "type", "required", "what it is"), rows)
+    )
 
 
 def _rules_section() -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from headgate.config.analytics import Analytics
 from headgate.config.compaction import MIB, Compaction
 from headgate.config.duration import duration_us
 from headgate.config.privacy import Privacy
@@ -219,6 +220,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     function: Function = Function()
     compaction: Compaction = Compaction()
     firehose: Firehose = Firehose()
+    analytics: Analytics = Analytics()
     log: Log = Log()
     rules: tuple[Rule, ...] = ()
 
@@ -239,5 +241,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "function": Function,
     "compaction": Compaction,
     "firehose": Firehose,
+    "analytics": Analytics,
     "log": Log,
 }

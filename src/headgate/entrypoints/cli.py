@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "Admit the events of a source into a lake.",
     "status": "Show position, lag, tables and claims of a lake.",
     "query": "Ask a lake in SQL.",
+    "build": "Build typed analytical tables from the events.",
     "compact": "Join small files to large ones and delete what nobody needs.",
     "verify": "Prove that nothing was lost and nothing is there twice.",
     "replay": "Judge rejected records anew, with the rules and limits of today.",

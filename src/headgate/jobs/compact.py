@@ -21,7 +21,7 @@ from headgate.core.schema import TABLES
 from headgate.errors import CommitConflict, ConfigError, PermanentError, TransientError
 from headgate.jobs.existing import ExistingLake
 from headgate.lake.bins import Bin, plan
-from headgate.lake.delta import write_checkpoint
+from headgate.lake.delta_log import write_checkpoint
 from headgate.lake.join import FileTaken, join, new_path_beside
 from headgate.lake.live import LiveFiles, read_live
 from headgate.lake.rewrite import Joined, RewriteLog

@@ -21,8 +21,8 @@ from deltalake.exceptions import DeltaError
 from headgate.core.schema import PARTITIONS, TABLES
 from headgate.errors import ConfigError, TransientError
 from headgate.jobs.existing import ExistingLake, is_published
-from headgate.lake import analytics, read
-from headgate.lake.analytics import ANALYTICS
+from headgate.lake import analytics_read, read
+from headgate.lake.analytics_read import ANALYTICS
 from headgate.lake.delta import open_table
 from headgate.lake.settled import may_be_settled, replays, settled_rows, unsettled
 from headgate.lake.storage import Storage
@@ -158,14 +158,14 @@ def _show_analytics(connection: duckdb.DuckDBPyConnection, storage: Storage, sql
     if ANALYTICS not in asked and not _LISTING.search(asked):
         return
     is_list = _LISTING.search(asked) is not None
-    for number, folder in enumerate(analytics.folders(storage)):
+    for number, folder in enumerate(analytics_read.folders(storage)):
         if not is_list and folder.lower() not in asked:
             continue
         table, name = f"{ANALYTICS}/{folder}", folder.replace('"', '""')
         opened = open_table(storage, table)
         if moment is not None:
             _set_back(opened, table, moment)
-        connection.register(f"_{ANALYTICS}_{number}", analytics.dataset(storage, table, opened))
+        connection.register(f"_{ANALYTICS}_{number}", analytics_read.dataset(storage, table, opened))
         connection.execute(f'CREATE VIEW {ANALYTICS}."{name}" AS SELECT * FROM _{ANALYTICS}_{number}')  # noqa: S608
 
 

@@ -19,7 +19,8 @@ from deltalake.exceptions import DeltaError
 from headgate.core.schema import TIMESTAMP
 from headgate.errors import PermanentError, TransientError
 from headgate.lake.committed import ID_COLUMNS, ID_SCHEMA, MAX_ROWS, FilesGone, committed_ids
-from headgate.lake.delta import APP_ID, one_line, open_table
+from headgate.lake.delta import APP_ID
+from headgate.lake.delta_log import one_line, open_table
 from headgate.lake.entry import Entry
 from headgate.lake.read import delta_dataset, is_of_network
 from headgate.lake.storage import Storage

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from headgate.errors import PermanentError, TransientError
-from headgate.lake.delta import one_line, open_table
+from headgate.lake.delta_log import one_line, open_table
 from headgate.lake.storage import Storage
 
 _WRITER_VERSION = 4  # protocol; the last one that asks nothing of a writer who only moves rows between files

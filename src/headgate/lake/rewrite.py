@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from headgate.errors import CommitConflict, CommitUnknown, TransientError
-from headgate.lake.delta import version_path
+from headgate.lake.delta_log import version_path
 from headgate.lake.live import LiveFile, LiveFiles, partition_of
 from headgate.lake.storage import Storage
 

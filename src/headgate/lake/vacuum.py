@@ -20,7 +20,7 @@ import msgspec
 
 from headgate.errors import PermanentError
 from headgate.lake.built import built_number
-from headgate.lake.delta import version_path
+from headgate.lake.delta_log import version_path
 from headgate.lake.entry import decode_entry, decode_head, entry_path
 from headgate.lake.ledger import Ledger
 from headgate.lake.ledger_files import following

@@ -61,6 +61,11 @@ def compaction_lease(storage: Storage, clock: SystemClock) -> Lease:
     return _lease(storage, f"{STATE_FOLDER}/compaction", clock)
 
 
+def build_lease(storage: Storage, clock: SystemClock) -> Lease:
+    """The lease of `build`, which has nothing to do with the consumer's."""
+    return _lease(storage, f"{STATE_FOLDER}/analytics", clock)
+
+
 def _lease(storage: Storage, folder: str, clock: SystemClock) -> Lease:
     if storage.is_remote:
         return RemoteLease(cast("VersionedStorage", storage), clock.now_us, path=f"{folder}/{HOLDER_NAME}")

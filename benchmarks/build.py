@@ -1,0 +1,116 @@
+"""`headgate build`: generated events of 100 types into typed tables; rate, CPU, memory, and a run that does nothing.
+
+    make bench-build                        5,000,000 events
+    python benchmarks/build.py --spark      the same work by PySpark 4 beside it, in the same run
+
+The peer infers each event name's schema with Spark's own JSON reader and writes one plain Parquet table a name,
+partitioned by date: without incremental runs, rescued values or a registry. PySpark is no dependency: install it with
+`pip install pyspark` to compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HEADGATE = [sys.executable, "-c", "from headgate.entrypoints.cli import main; main()"]
+SPARK = """
+import sys, time, json, pathlib
+import pyarrow.dataset as ds
+from pyspark.sql import SparkSession, functions as F
+lake, out, began = sys.argv[1], sys.argv[2], time.time()
+spark = (SparkSession.builder.master("local[2]").config("spark.driver.memory", "2g").config("spark.ui.enabled", "false")
+         .config("spark.sql.session.timeZone", "UTC").getOrCreate())
+spark.sparkContext.setLogLevel("ERROR")
+started = time.time()
+rows = 0
+for folder in sorted(pathlib.Path(lake, "events").glob("event_type=*")):
+    events = spark.read.option("basePath", lake + "/events").parquet(str(folder)).cache()
+    for (name,) in events.select("event_name").distinct().collect():
+        some = events.where(F.col("event_name") == name)
+        schema = spark.read.json(some.select("payload").rdd.map(lambda row: row[0])).schema
+        typed = some.select(*[c for c in some.columns if c != "payload"], F.from_json("payload", schema).alias("_p"))
+        kept = [f.name for f in schema.fields if f.name not in some.columns]
+        typed = typed.select(*[c for c in some.columns if c != "payload"], *[F.col("_p")[k].alias(k) for k in kept])
+        typed.repartition("created_date").write.partitionBy("created_date").parquet(out + "/" + name.replace(":", "_"))
+    rows += events.count()
+    events.unpersist()
+print(json.dumps({"rows": rows, "start": started - began, "seconds": time.time() - started}))
+"""
+
+
+def measured(command: list[str]) -> tuple[float, float, float, str]:
+    """Wall seconds, CPU seconds, peak MiB and output of a child process."""
+    began = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert child.stdout is not None
+    output = child.stdout.read().decode()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        sys.exit(f"{' '.join(command[:4])} ... ended with {child.returncode}")
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output
+
+
+def make_lake(events: int, folder: Path) -> Path:
+    """The lake of generated events; kept between runs where the folder is kept."""
+    lake = folder / f"lake-{events}"
+    if not lake.exists():
+        print(f"generating and admitting {events:,} events ...", flush=True)
+        path = folder / f"events-{events}.jsonl"
+        options = ["--events", str(events), "--out", str(path), "--start", "2026-11-01T00:00:00Z"]
+        subprocess.run([*HEADGATE, "generate", *options], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*HEADGATE, "run", str(path), str(lake)], check=True, capture_output=True)
+        path.unlink()
+    for built in (lake / "analytics", lake / "_headgate" / "analytics"):
+        shutil.rmtree(built, ignore_errors=True)
+    return lake
+
+
+def show(what: str, rows: int, seconds: float, cpu: float, peak: float) -> float:
+    """One line, and the rate."""
+    rate = rows / seconds
+    print(
+        f"{what:<22} {rate:>9,.0f} events/s   {seconds:7.2f} s   CPU {cpu:7.2f} s ({cpu / rows * 1e6:5.1f} us an event)"
+        f"   peak {peak:6,.0f} MiB"
+    )
+    return rate
+
+
+def main() -> None:
+    """Build, build again, and let the peer do it."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--events", type=int, default=5_000_000)
+    options.add_argument("--dir", type=Path, help="keep the lake there for the next time")
+    options.add_argument("--spark", action="store_true", help="compare with PySpark")
+    given = options.parse_args()
+    if given.spark and subprocess.run([sys.executable, "-c", "import pyspark"], capture_output=True).returncode:
+        sys.exit("--spark needs PySpark 4 and Java: pip install 'pyspark>=4'")
+    with tempfile.TemporaryDirectory(prefix="headgate-bench-") as scratch:
+        folder = given.dir or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        lake = make_lake(given.events, folder)
+        wall, cpu, peak, output = measured([*HEADGATE, "build", str(lake), "--json"])
+        built = json.loads(output)
+        rate = show("headgate build", built["rows"], wall, cpu, peak)
+        print(f"{'':<22} {len(built['tables'])} tables, {sum(t['files'] for t in built['tables'])} files")
+        wall, cpu, _, output = measured([*HEADGATE, "build", str(lake), "--json"])
+        print(f"again, nothing to do   {wall:9.2f} s   CPU {cpu:.2f} s   rows {json.loads(output)['rows']}")
+        if given.spark:
+            out = folder / "spark-out"
+            shutil.rmtree(out, ignore_errors=True)
+            _, cpu, peak, output = measured([sys.executable, "-c", SPARK, str(lake), str(out)])
+            peer = json.loads(output.splitlines()[-1])
+            ratio = rate / show("PySpark, once started", peer["rows"], peer["seconds"], cpu, peak)
+            print(f"headgate / PySpark     {ratio:9.1f}")
+
+
+if __name__ == "__main__":
+    main()

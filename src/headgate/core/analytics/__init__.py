@@ -1,0 +1,1 @@
+"""Typed tables from JSON events: names, types, inference and decoding. Pure."""

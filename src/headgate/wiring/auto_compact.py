@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ import msgspec
 from headgate.config import Config, environment
 from headgate.config.load import ENV_FILE, ENV_PREFIX
 from headgate.ports import Telemetry
-from headgate.telemetry.facts import BatchCommitted, CompactionEnded, CompactionFailed, CompactionStarted
+from headgate.telemetry.facts import BatchCommitted, CompactionEnded, CompactionFailed, CompactionStarted, Noticed
 
 MAIN = "from headgate.entrypoints.cli import main; main()"
 NICE = 10  # lower priority than the run's own
@@ -78,7 +79,14 @@ class AutoCompaction:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._report(self._process.returncode)
+        code = self._process.returncode
+        if code in (-signal.SIGTERM, -signal.SIGKILL):
+            self._telemetry.emit(Noticed(what="the compaction under way was ended with the run; the next one goes on"))
+            _content(self._out)
+            _content(self._err)
+            self._process = None
+        else:
+            self._report(code)
 
     def _start(self) -> None:
         self._out = tempfile.TemporaryFile()  # noqa: SIM115  closed when it is read

@@ -13,8 +13,10 @@ from headgate.lake.local import LocalStorage
 from headgate.lake.s3 import S3Storage
 from headgate.lake.s3_options import S3Options
 from headgate.testing.build_rows import build_all, commit, payload_values, typed_rows
+from headgate.testing.filing_world import FilingWorld, event, record
 from headgate.testing.lake_rows import NOW_US
 from headgate.testing.processes import Child
+from headgate.testing.records import ARRIVED_US
 
 CASES = [
     {"k": "text", "n": 1, "a": 1, "A": 2, "e-mail": "x@y", "a.b": [1], "": True, "big": 2**63},
@@ -115,3 +117,21 @@ def test_a_lake_on_s3_is_built_like_one_on_disk(moto, aws_credentials):
     lake.close()
     assert payload_values(storage, "payment_order") == [1.0, 2.0, 3.5]
     assert payload_values(storage, "page_order") == [3]
+
+
+@pytest.mark.parametrize("table_format", ["delta", "parquet", "json"])
+def test_what_firehose_delivered_is_filed_and_typed_by_one_command(tmp_path, monkeypatch, table_format):
+    """Delivered twice, an event is one row of `events` and of its typed table."""
+    world = FilingWorld(folder=tmp_path, table_format=table_format)
+    parts = [event(1, event_name="pay:done", amount=5), event(2, event_name="pay:done", amount=7), event(1), b"rubbish"]
+    records = [record(n, data, ARRIVED_US + n * 1_000) for n, data in enumerate(parts)]
+    world.deliver(records)
+    world.deliver(records)
+    monkeypatch.setenv("HEADGATE__FIREHOSE__DELIVERED", str(tmp_path / "delivered"))
+    built = result("build", tmp_path / "lake")
+    assert built["filed"]["counts"] == {"received": 4, "accepted": 2, "duplicates": 1, "rejected": 1}
+    assert built["rows"] == 2
+    again = result("build", tmp_path / "lake")
+    assert (again["filed"]["entries"], again["rows"]) == (0, 0)
+    query = "SELECT sum(amount)::BIGINT AS amount, count(*) AS n FROM analytics.pay_done"
+    assert result("query", tmp_path / "lake", query) == [{"amount": 12, "n": 2}]

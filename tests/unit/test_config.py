@@ -250,9 +250,9 @@ def test_the_sample_file_loads_with_every_line_switched_on(tmp_path: Path) -> No
     config = load(path, {}, {})
     for section in SECTIONS:
         for key in keys(section):
-            shown = key.example if key.default in (None, ()) else key.default
+            shown = key.default if key.example is None else key.example
             found = getattr(getattr(config, section), key.name.split(".")[1])
-            assert (list(found) if isinstance(found, tuple) else found) == shown
+            assert (list(found) if isinstance(found, tuple) else found) == (shown or ([] if found == () else shown))
     assert [rule.name for rule in config.rules] == ["positive_amount"]
 
 

@@ -38,7 +38,7 @@ def _entry(key: Key) -> str:
     text = key.description + (f" ({key.allowed})" if key.allowed else "")
     lines = [f"# {line}\n" for line in wrap(text, WIDTH - 2)]
     name = key.name.split(".")[1]
-    value = key.example if key.default in (None, ()) else key.default
+    value = key.default if key.example is None else key.example
     return "".join([*lines, f"#{name} = {json.dumps(value, ensure_ascii=False)}\n"])
 
 

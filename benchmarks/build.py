@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-HEADGATE = [sys.executable, "-c", "from headgate.entrypoints.cli import main; main()"]
+from main_job import HEADGATE, measured
+
 SPARK = """
 import sys, time, json, pathlib
 import pyarrow.dataset as ds
@@ -44,19 +43,6 @@ for folder in sorted(pathlib.Path(lake, "events").glob("event_type=*")):
     events.unpersist()
 print(json.dumps({"rows": rows, "start": started - began, "seconds": time.time() - started}))
 """
-
-
-def measured(command: list[str]) -> tuple[float, float, float, str]:
-    """Wall seconds, CPU seconds, peak MiB and output of a child process."""
-    began = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert child.stdout is not None
-    output = child.stdout.read().decode()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        sys.exit(f"{' '.join(command[:4])} ... ended with {child.returncode}")
-    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output
 
 
 def make_lake(events: int, folder: Path) -> Path:

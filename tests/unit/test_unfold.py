@@ -97,3 +97,18 @@ def test_a_chunk_that_is_a_slice():
     table = decode(part, ENVELOPE, LIMITS)
     assert table["payload"].to_pylist() == [*GOOD, GOOD[0], *GOOD[:2]]
     assert [int.from_bytes(s, "big") for s in table["sequence"].to_pylist()] == [1] * 4 + [2] + [3] * 2
+
+
+def test_many_records_that_are_left_are_joined(monkeypatch):
+    monkeypatch.setattr(decoding, "MAX_SLICES", 1)
+    some = [
+        b"\n".join(GOOD),
+        ODD[0],
+        GOOD[0],
+        b"\n".join([GOOD[0], ODD[2]]),
+        b"\n".join(GOOD[:2]),
+        b"[]\n[]",
+        b"{}\n[]",
+    ]
+    check(some)
+    check([b"{}\n[]", b"[]"])

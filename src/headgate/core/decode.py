@@ -32,6 +32,7 @@ from headgate.core.texts import Text, suspicious, text_of, trimmed
 from headgate.core.unfold import unfold
 from headgate.records import NO_SUB, RecordBatch
 
+MAX_SLICES = 512  # of a chunk; more are joined, because every later step pays for each
 MAX_ODD_LINES = 4  # of a record that is taken apart by its lines; one that holds more is read once as a whole
 
 
@@ -101,11 +102,27 @@ def _decode_chunk(
     table = table_of(payload=lines.text.array, chunk=records, columns=columns, parts=judged, subs=lines.subs)
     if not is_left.any():
         return table
-    whole = np.flatnonzero(~is_left[lines.owners])
     left = np.flatnonzero(is_left)
     rest, counts = _decode_records(chunk.take(pa.array(left)), decoder, envelope, limits, hash_ranges)
-    owners = np.concatenate([lines.owners[whole], np.repeat(left, counts)])
-    return pa.concat_tables([table.take(pa.array(whole)), rest]).take(pa.array(np.argsort(owners, kind="stable")))
+    return _woven(table, lines.owners, rest, left, counts)
+
+
+def _woven(
+    table: pa.Table,
+    owners: npt.NDArray[np.int64],
+    rest: pa.Table,
+    left: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+) -> pa.Table:
+    """Rows in the order of their records: those of `left` are in `rest`, `counts` each; the others are not copied."""
+    starts, ends = np.searchsorted(owners, left), np.searchsorted(owners, left, side="right")
+    slices, at, taken = [], 0, 0
+    for start, end, count in zip(starts.tolist(), ends.tolist(), counts.tolist(), strict=True):
+        slices += [table.slice(at, start - at), rest.slice(taken, count)]
+        at, taken = end, taken + count
+    pieces = [piece for piece in [*slices, table.slice(at)] if piece.num_rows]
+    woven = pa.concat_tables(pieces or [rest])
+    return woven if len(slices) <= MAX_SLICES else woven.combine_chunks()
 
 
 def _decode_records(

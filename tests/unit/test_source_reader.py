@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headgate.core.limits import Limits
@@ -27,7 +27,10 @@ PIECES = [
     '"',
     '"a"',
     "12",
+    "-1.5e+7",
     "true",
+    "\\u00e9",
+    "\\",
     "x",
     " ",
     "\n",
@@ -70,6 +73,10 @@ def read(
 
 @settings(max_examples=300)
 @given(BYTES, st.integers(1, 30), st.booleans())
+@example(b'"a"[[\nyyyyyyyyyy', 1, True)
+@example(b'[\n"aaaaaaaaa\\x\nz', 1, True)
+@example(b'[\n"aaaaaaaaa\\', 1, True)
+@example(b"[\n111111111-1\nz", 1, True)
 def test_records_do_not_depend_on_the_size_of_a_read(sent: bytes, room: int, is_document_file: bool) -> None:
     in_one_go = read(sent, 1_000, is_document_file=is_document_file)
     assert read(sent, room, is_document_file=is_document_file) == in_one_go

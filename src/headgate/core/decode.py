@@ -11,7 +11,6 @@ for whole columns first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -197,10 +196,7 @@ def _faulty(chunk: pa.RecordBatch) -> npt.NDArray[np.bool_]:
 
 def _loop(text: Text, odd: npt.NDArray[np.bool_], decoder: EnvelopeDecoder) -> tuple[list[Any], npt.NDArray[np.uint64]]:
     """The one loop over events, in C but for what cannot be decoded; that is marked in `odd`."""
-    bounds = text.offsets.tolist()
-    base = bounds[0] if bounds else 0
-    data = bytes(text.view[base : bounds[-1]])
-    documents = [data[start - base : end - base] for start, end in pairwise(bounds)]
+    documents: list[bytes] = text.array.to_numpy(zero_copy_only=False).tolist()
     rows: list[Any] = []
     rest = iter(documents)
     while True:

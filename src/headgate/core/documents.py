@@ -32,6 +32,14 @@ _BODY = rb'[^"\\\x00-\x1f]*+(?:' + _ESCAPE + rb'[^"\\\x00-\x1f]*+)*+'
 _STRING = b'"' + _BODY + b'"'
 _SCALAR = rb"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|true|false|null"
 
+# What may still become an escape, or a scalar, with the bytes that follow.
+_ESCAPE_SO_FAR = rb"\\(?:u[0-9a-fA-F]{0,3}+)?+"
+_EXPONENT = rb"[eE][+-]?+[0-9]*+"
+_SCALAR_SO_FAR = (
+    rb"(?>t(?:r(?:ue?+)?+)?+|f(?:a(?:l(?:se?+)?+)?+)?+|n(?:u(?:ll?+)?+)?+"
+    rb"|-?+(?:(?:0|[1-9][0-9]*+)(?:\.(?:[0-9]++(?:" + _EXPONENT + rb")?+)?+|" + _EXPONENT + rb")?+)?+)"
+)
+
 
 class Outcome(Enum):
     """How far a scan came."""
@@ -146,8 +154,8 @@ class Scanner:
         if buffer[at] == _QUOTE:
             self._in_string = False
             return at + 1
-        may_go_on = buffer[at] == _BACKSLASH and len(buffer) - at < 6 and not is_last
-        return Step(Outcome.MORE if may_go_on else Outcome.BROKEN, at)
+        end = _end(_ESCAPE_SO_FAR, buffer, at)
+        return Step(Outcome.MORE, at) if end == len(buffer) and not is_last else Step(Outcome.BROKEN, end)
 
     def _token(self, buffer: bytes, at: int, is_last: bool) -> Step | int:
         char, expect = buffer[at], self._expect
@@ -182,11 +190,14 @@ class Scanner:
         return at + 1
 
     def _scalar(self, buffer: bytes, at: int, is_last: bool) -> Step | int:
-        end = _end(rb"[-+.0-9A-Za-z]*+", buffer, at)
-        if end == len(buffer) and not is_last and end - at <= MAX_SCALAR_BYTES:
+        # It breaks at the first byte that no scalar goes on with, however the bytes were cut into blocks.
+        end = _end(_SCALAR_SO_FAR, buffer, at)
+        if end - at > MAX_SCALAR_BYTES:
+            return Step(Outcome.BROKEN, at + MAX_SCALAR_BYTES)
+        if end == len(buffer) and not is_last:
             return Step(Outcome.MORE, at)
-        if not 0 < end - at <= MAX_SCALAR_BYTES or not re.fullmatch(_SCALAR, buffer[at:end]):
-            return Step(Outcome.BROKEN, at)
+        if _end(rb"[-+.0-9A-Za-z]", buffer, end) > end or not re.fullmatch(_SCALAR, buffer[at:end]):
+            return Step(Outcome.BROKEN, end)
         self._expect = _Expect.NEXT
         return end
 

@@ -13,32 +13,17 @@ blocks.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from enum import Enum
-from functools import cache
 from typing import NamedTuple
 
 import msgspec
+
+from headgate.core.grammar import BODY, ESCAPE_SO_FAR, SCALAR, SCALAR_SO_FAR, SPACE, end_of, followers, matcher, values
 
 LIMIT_BYTES = 10 << 20  # bytes; the contract's default of max_event_bytes
 MAX_STACK = 1 << 20  # levels; bounds the memory of one scan, far above what decode takes (128)
 MAX_SCALAR_BYTES = 1 << 20  # bytes of one number; a longer one is not held in memory to see its end
 MAX_LINE_BYTES = 1 << 16  # bytes within which a line's end is looked for
-FAST_LEVELS = 5  # levels that one regular expression reads whole: 2**5 copies of a value, 0.04 s to compile
-
-_SPACE = rb"[ \t\r\n]*+"
-_ESCAPE = rb'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
-_BODY = rb'[^"\\\x00-\x1f]*+(?:' + _ESCAPE + rb'[^"\\\x00-\x1f]*+)*+'
-_STRING = b'"' + _BODY + b'"'
-_SCALAR = rb"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+|true|false|null"
-
-# What may still become an escape, or a scalar, with the bytes that follow.
-_ESCAPE_SO_FAR = rb"\\(?:u[0-9a-fA-F]{0,3}+)?+"
-_EXPONENT = rb"[eE][+-]?+[0-9]*+"
-_SCALAR_SO_FAR = (
-    rb"(?>t(?:r(?:ue?+)?+)?+|f(?:a(?:l(?:se?+)?+)?+)?+|n(?:u(?:ll?+)?+)?+"
-    rb"|-?+(?:(?:0|[1-9][0-9]*+)(?:\.(?:[0-9]++(?:" + _EXPONENT + rb")?+)?+|" + _EXPONENT + rb")?+)?+)"
-)
 
 
 class Outcome(Enum):
@@ -81,37 +66,6 @@ _document = msgspec.json.Decoder(msgspec.Raw).decode
 _COMMA, _COLON, _QUOTE, _BACKSLASH = 0x2C, 0x3A, 0x22, 0x5C
 
 
-@cache
-def _matcher(pattern: bytes) -> Callable[..., re.Match[bytes] | None]:
-    return re.compile(pattern).match
-
-
-@cache
-def _values() -> tuple[bytes, bytes]:
-    """Patterns of one object or array of at most FAST_LEVELS levels, and of any value of that depth."""
-    value = b"(?>" + _STRING + b"|" + _SCALAR + b")"
-    both = b""
-    for _ in range(FAST_LEVELS):
-        member = _STRING + _SPACE + b":" + _SPACE + value + _SPACE
-        both = rb"\{" + _SPACE + b"(?:" + member + b"(?:," + _SPACE + rb'(?=")|(?=\})))*+\}'
-        both += rb"|\[" + _SPACE + b"(?:" + value + _SPACE + b"(?:," + _SPACE + rb"(?!\])|(?=\])))*+\]"
-        value = b"(?>" + _STRING + b"|" + _SCALAR + b"|" + both + b")"
-    return both, value
-
-
-@cache
-def _followers(kind: int) -> bytes:
-    """Pattern of the further members of an object or elements of an array, as many as there are."""
-    key, close = (_STRING + _SPACE + b":" + _SPACE, rb"\}") if kind == 0x7B else (b"", rb"\]")
-    one = _SPACE + b"," + _SPACE + key + _values()[1]
-    return b"(?:" + one + b"(?=" + _SPACE + b"(?:,|" + close + b")))*+"
-
-
-def _end(pattern: bytes, buffer: bytes, at: int) -> int:
-    found = _matcher(pattern)(buffer, at)
-    return found.end() if found else at
-
-
 class Scanner:
     """Follows one document over any number of blocks; memory grows with its depth alone.
 
@@ -139,8 +93,8 @@ class Scanner:
         """
         while True:
             if self._expect is _Expect.NEXT and self._kinds and not self._in_string:
-                at = _end(_followers(self._kinds[-1]), buffer, at)
-            at = _end(_BODY if self._in_string else _SPACE, buffer, at)
+                at = end_of(followers(self._kinds[-1]), buffer, at)
+            at = end_of(BODY if self._in_string else SPACE, buffer, at)
             if at == len(buffer):
                 return Step(Outcome.BROKEN if is_last else Outcome.MORE, at)
             step = self._string_stop(buffer, at, is_last) if self._in_string else self._token(buffer, at, is_last)
@@ -154,7 +108,7 @@ class Scanner:
         if buffer[at] == _QUOTE:
             self._in_string = False
             return at + 1
-        end = _end(_ESCAPE_SO_FAR, buffer, at)
+        end = end_of(ESCAPE_SO_FAR, buffer, at)
         return Step(Outcome.MORE, at) if end == len(buffer) and not is_last else Step(Outcome.BROKEN, end)
 
     def _token(self, buffer: bytes, at: int, is_last: bool) -> Step | int:
@@ -191,12 +145,12 @@ class Scanner:
 
     def _scalar(self, buffer: bytes, at: int, is_last: bool) -> Step | int:
         # It breaks at the first byte that no scalar goes on with, however the bytes were cut into blocks.
-        end = _end(_SCALAR_SO_FAR, buffer, at)
+        end = end_of(SCALAR_SO_FAR, buffer, at)
         if end - at > MAX_SCALAR_BYTES:
             return Step(Outcome.BROKEN, at + MAX_SCALAR_BYTES)
         if end == len(buffer) and not is_last:
             return Step(Outcome.MORE, at)
-        if _end(rb"[-+.0-9A-Za-z]", buffer, end) > end or not re.fullmatch(_SCALAR, buffer[at:end]):
+        if end_of(rb"[-+.0-9A-Za-z]", buffer, end) > end or not re.fullmatch(SCALAR, buffer[at:end]):
             return Step(Outcome.BROKEN, end)
         self._expect = _Expect.NEXT
         return end
@@ -225,9 +179,9 @@ def split(
     """
     parts: list[tuple[int, int]] = []
     hopeless: dict[int, int] = {}
-    between = rb"[ \t\r\n,\]]*+" if in_array else _SPACE
+    between = rb"[ \t\r\n,\]]*+" if in_array else SPACE
     while True:
-        at = _end(between, buffer, at)
+        at = end_of(between, buffer, at)
         if at == len(buffer):
             return Split(parts, at)
         end = _end_of_part(buffer, at, is_last, limit_bytes, hopeless)
@@ -261,7 +215,7 @@ def _one(buffer: bytes, at: int, is_last: bool, hopeless: dict[int, int]) -> Ste
     if buffer[at] in _OPEN:
         if end := _line_end(buffer, at):
             return Step(Outcome.DONE, end)
-        if found := _matcher(_values()[0])(buffer, at):
+        if found := matcher(values()[0])(buffer, at):
             return Step(Outcome.DONE, found.end())
     scanner = Scanner()
     step = scanner.feed(buffer, at, is_last=is_last)
@@ -302,9 +256,9 @@ def documents_in(record: bytes) -> list[tuple[int, int]]:
 
 def is_whole(text: bytes) -> bool:
     """Say whether `text` is one or more whole documents that start with a bracket, and nothing else."""
-    at = _end(_SPACE, text, 0)
+    at = end_of(SPACE, text, 0)
     while at < len(text):
         if text[at] not in _OPEN or (step := _one(text, at, True, {})).outcome is not Outcome.DONE:
             return False
-        at = _end(_SPACE, text, step.at)
+        at = end_of(SPACE, text, step.at)
     return bool(text.strip(b" \t\r\n"))

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SPARK := .venv-spark
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
 EVENTS ?= 1000000
@@ -69,8 +70,14 @@ bench-commit: setup-dev  ## 50 functions writing 10-second batches into one Delt
 bench-stream: setup-dev  ## the Kinesis consumer on replayed answers, with each claim store
 	$(BIN)/python benchmarks/stream.py
 
-bench-build: setup-dev  ## 5,000,000 events of 100 types built into typed tables; SPARK=--spark adds the peer
-	$(BIN)/python benchmarks/build.py --events 5000000 $(SPARK)
+$(SPARK)/.installed: requirements-spark.lock
+	@echo "installing the peer, PySpark, into $(SPARK) ..."
+	@$(PYTHON) -m venv $(SPARK)
+	@$(SPARK)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-spark.lock
+	@touch $@
+
+bench-build: setup-dev $(SPARK)/.installed  ## 5,000,000 events of 100 types into typed tables, beside PySpark (needs Java 17)
+	$(BIN)/python benchmarks/build.py --events 5000000 --spark $(SPARK)/bin/python
 
 bench-compact: setup-dev  ## 10,000 small commits joined: files and query times before and after
 	$(BIN)/python benchmarks/compact.py
@@ -88,4 +95,4 @@ lock:  ## resolve the lock files anew (needs uv)
 	  --no-emit-find-links --no-header --no-annotate --python-version 3.11 -o requirements-dev.lock
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) headgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SPARK) headgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,9 +20,9 @@ ENVELOPE = {"event_uuid", "event_name", "created_at"}
 EVOLVE = Contract()
 
 
-def fitted(documents, shape=None, contract=EVOLVE, table="t"):
+def fitted(documents, shape=None, contract=EVOLVE, table="t", **options):
     texts = [d if isinstance(d, str) else json.dumps(d) for d in documents]
-    return fit(pa.array(texts, pa.string()), shape or begin(table, (), contract), contract, ENVELOPE)
+    return fit(pa.array(texts, pa.string()), shape or begin(table, (), contract), contract, ENVELOPE, **options)
 
 
 def rows_of(result):
@@ -281,6 +281,92 @@ def test_every_value_is_in_its_column_or_rescued_whatever_came_before(runs, cont
         assert [(m.field, m.column, label(m.kind)) for m in members] == plain
 
 
+number_texts = st.sampled_from(
+    [
+        "0",
+        "-0",
+        "-0.0",
+        "0.0",
+        "1",
+        "1.0",
+        "1e3",
+        "-5E-3",
+        "0.1",
+        "9007199254740992",
+        "9007199254740993",
+        "1e17",
+        "null",
+    ]
+)
+string_texts = st.sampled_from(
+    ['""', '"x"', '"\\u00e9\\u0000"', '"2026-01-01T00:00:00Z"', '"\\\\n"', '"é\U0001f600"', "null"]
+)
+alike = st.builds(
+    lambda first, n, s, b, inner, some, tail: (
+        f'{{"event_uuid": {first}, "created_at": 1, "n": {n}, "s": {s}, "b": {b}, "o": {inner}, "l": {some}{tail}}}'
+    ),
+    string_texts,
+    number_texts,
+    string_texts,
+    st.sampled_from(["true", "false", "null"]),
+    st.builds(lambda n, s: f'{{"N": {n}, "s": {s}, "z": null}}', number_texts, string_texts) | st.just("null"),
+    st.lists(number_texts, max_size=3).map(lambda texts: f"[{', '.join(texts)}]"),
+    st.sampled_from(
+        [
+            "",
+            "",
+            "",
+            ', "e": []',
+            ', "e": []',
+            ', "e": [], "é\\"": []',
+            ', "e": [ ]',
+            ', "e": null',
+            ', "s": "again"',
+            '\n, "z": null',
+            ', "new": 1',
+        ]
+    ),
+)
+
+
+@given(st.lists(alike, min_size=1, max_size=6), st.lists(alike, min_size=1, max_size=6), contracts)
+def test_what_became_columns_at_once_is_what_the_decoder_gives(first, then, contract):
+    shape = fitted(first, contract=contract).shape
+    at_once, decoded = fitted(then, shape, contract), fitted(then, shape, contract, tries_at_once=False)
+    assert not decoded.is_at_once
+    assert at_once.shape == decoded.shape
+    assert at_once.drift == decoded.drift
+    assert [loads(row) for row in rows_of(at_once)] == [loads(row) for row in rows_of(decoded)]
+    if at_once.is_at_once:
+        for result in (at_once, decoded):  # the order in `_rescued` is not told
+            result.columns[-1] = result.columns[-1].is_null()
+    for one, other in zip(at_once.columns, decoded.columns, strict=True):
+        assert one.equals(other)
+        one.validate(full=True)
+    assert repr(rows_of(at_once)) == repr(rows_of(decoded))  # tells 0.0 from -0.0
+
+
+def test_payloads_that_all_fit_become_columns_at_once():
+    documents = [
+        {
+            "event_uuid": str(i),
+            "created_at": 1.5,
+            "n": i,
+            "x": i / 2,
+            "s": "é",
+            "o": {"a": [i], "b": None},
+            "e": None,
+            "f": [],
+        }
+        for i in range(50)
+    ]
+    shape = fitted(documents).shape
+    assert fitted(documents, shape).is_at_once
+    for odd in ({"n": 1.5}, {"new": 1}, {"x": 2**53 + 1}, {"o": {"c": 1}}, {"e": [1]}, {"s": 1}):
+        assert not fitted([*documents, odd], shape).is_at_once
+    assert not fitted([*documents, '{"n": 1, "n": 2}'], shape).is_at_once
+
+
 @given(st.lists(written, min_size=1, max_size=8), contracts)
 def test_the_fast_way_and_the_slow_way_give_the_same(documents, contract):
     usual = fitted(documents, contract=contract)
@@ -291,7 +377,7 @@ def test_the_fast_way_and_the_slow_way_give_the_same(documents, contract):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit_module, "_loop", all_odd)
-        slow = fitted(documents, fast.shape, contract)
+        slow = fitted(documents, fast.shape, contract, tries_at_once=False)
     if slow.shape != fast.shape:  # the slow way learnt from what fits already: only order of nulls may differ
         assert kinds(slow) == kinds(fast)
     assert [loads(row) for row in rows_of(slow)] == [loads(row) for row in rows_of(fast)]

@@ -28,6 +28,8 @@ from headgate.lake.analytics_table import Change, TypedTable
 MAX_FILE_ROWS = 1_000_000  # rows that one table holds back
 MAX_FILE_BYTES = 128 << 20  # bytes in memory that one table holds back; a file of these takes about a fifth
 MAX_WRITING_BYTES = 256 << 20  # bytes in memory of what is being written
+PIECE_ROWS = 10_000  # rows fitted together: one that does not fit sends all of them the slower way
+MAX_PATIENCE = 31  # pieces that go the slower way at once, after others went it in vain
 MAX_DRIFT = 200  # kinds of drift that a commit tells apart; the rest is one line
 _OTHER_SCHEMA = pa.schema([*COMMON, EVENTS.field("payload")])
 
@@ -107,6 +109,7 @@ class TableBuild:
         self._files: list[tuple[tuple[Member, ...], Future[list[DataFile]]]] = []
         self._rows = 0
         self._drift: Counter[Drift] = Counter()
+        self._in_vain = self._patience = 0  # pieces that go the slower way at once: still, and last time
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -115,17 +118,15 @@ class TableBuild:
 
     def add(self, rows: pa.Table) -> None:
         """Take rows that the table does not have yet; BLOCK of one event name (any, for `_other`)."""
-        if rows.num_rows == 0:
-            return
+        for start in range(0, rows.num_rows, PIECE_ROWS):
+            self._add(rows.slice(start, PIECE_ROWS))
+
+    def _add(self, rows: pa.Table) -> None:
         self._rows += rows.num_rows
         if self.table.is_other:
             typed = rows.select(_OTHER_SCHEMA.names)
         else:
-            fitted = fit(rows["payload"], self._shape, self._contract, self._envelope)
-            self._shape = fitted.shape
-            self._drift += fitted.drift
-            columns = [*(rows[name] for name in COMMON.names), *fitted.columns]
-            typed = pa.Table.from_arrays(columns, schema=arrow_schema(fitted.shape.members))
+            typed = self._fitted(rows)
         if self._writes.pool is None:
             return
         self._waiting.append(typed)
@@ -133,6 +134,21 @@ class TableBuild:
         self.waiting_bytes += typed.nbytes
         if self._waiting_rows >= MAX_FILE_ROWS or self.waiting_bytes >= MAX_FILE_BYTES:
             self.flush()
+
+    def _fitted(self, rows: pa.Table) -> pa.Table:
+        """Rows in the columns of the table; its shape grows."""
+        payloads = rows["payload"].combine_chunks()
+        tries_at_once = self._in_vain == 0
+        fitted = fit(payloads, self._shape, self._contract, self._envelope, tries_at_once=tries_at_once)
+        if tries_at_once and not fitted.is_at_once:
+            self._patience = min(2 * self._patience + 1, MAX_PATIENCE)
+            self._in_vain = self._patience
+        else:
+            self._in_vain = max(0, self._in_vain - 1)
+        self._shape = fitted.shape
+        self._drift += fitted.drift
+        columns = [*(rows[name] for name in COMMON.names), *fitted.columns]
+        return pa.Table.from_arrays(columns, schema=arrow_schema(fitted.shape.members))
 
     def flush(self) -> None:
         """Begin to write what is held back."""

@@ -37,6 +37,7 @@ SMALL_BYTES = 8 << 20  # bytes of a file that is decoded ahead too
 _AHEAD_FILES = 64
 _PARTITIONS = ("event_type", "created_date")
 _IN_FILE = [name for name in EVENTS.names if name not in _PARTITIONS]
+_FILE = pa.schema([EVENTS.field(name) for name in _IN_FILE])
 
 
 class Piece(NamedTuple):
@@ -167,9 +168,9 @@ class Reader:
 def _read(piece: Piece, content: bytes) -> Iterator[pa.Table]:
     if not piece.path.endswith((jsonl.SUFFIX, f"{jsonl.SUFFIX}.gz")):
         opened = pq.ParquetFile(pa.BufferReader(content))
-        schema = pa.schema([EVENTS.field(name) for name in _IN_FILE])
         for batch in opened.iter_batches(BLOCK_ROWS, columns=_IN_FILE, use_threads=False):
-            yield pa.Table.from_batches([batch]).select(_IN_FILE).cast(schema)
+            rows = pa.Table.from_batches([batch])
+            yield rows if rows.schema.equals(_FILE) else rows.select(_IN_FILE).cast(_FILE)
         return
     lines = (gzip.decompress(content) if piece.path.endswith(".gz") else content).splitlines()
     with duckdb.connect() as connection:

@@ -10,7 +10,7 @@ EVENTS ?= 1000000
 KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint typecheck check kill kill-stream test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-privacy docs lock clean
+.PHONY: help setup setup-dev demo test lint typecheck check kill kill-stream test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-privacy docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench-build: setup-dev $(SPARK)/.installed  ## 5,000,000 events of 100 types int
 
 bench-compact: setup-dev  ## 10,000 small commits joined: files and query times before and after
 	$(BIN)/python benchmarks/compact.py
+
+bench-query: setup-dev  ## 50,000,000 rows asked by type and date: time, and files that were read
+	$(BIN)/python benchmarks/query.py
 
 bench-privacy: setup-dev  ## what hashing, masking and dropping fields costs
 	$(BIN)/python benchmarks/privacy.py

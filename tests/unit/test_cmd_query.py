@@ -241,3 +241,14 @@ def test_no_lake_is_explained(tmp_path: Path) -> None:
         result = run("query", path, "SELECT 1")
         assert result.exit_code == 2
         assert word in result.stderr
+
+
+@pytest.mark.parametrize("table_format", FORMATS)
+def test_files_of_other_partitions_are_not_read(lakes: Path, table_format: str) -> None:
+    everything = run("query", lakes / table_format, "SELECT payload FROM events", "--files")
+    assert everything.stderr == "events: 2 files read\n"
+    one = run("query", lakes / table_format, "SELECT payload FROM events WHERE event_type = 'plain'", "--files")
+    assert one.stderr == f"events: {2 if table_format == 'json' else 1} files read\n"
+    none = run("query", lakes / table_format, "SELECT payload FROM events WHERE created_date = '1999-01-01'", "--files")
+    assert none.stderr == ("events: 2 files read\n" if table_format == "json" else "")
+    assert none.exit_code == 0

@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,7 @@ from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number
 from headgate.errors import ConfigError
 from headgate.jobs.query import answer
+from headgate.lake.counted import CountedFiles
 from headgate.wiring.existing import existing_lake
 
 SHOWN_ROWS = 100  # of a table where no --limit is given
@@ -36,6 +38,7 @@ Examples:
   headgate query lake/ "FROM rejected" --output csv --out rejected.csv
   headgate query lake/ "SELECT * FROM analytics.payment_order_completed LIMIT 10"
   headgate query lake/ "SELECT count(*) FROM events" --as-of 2026-11-20T12:00:00Z
+  headgate query lake/ "FROM events WHERE created_date = '2026-11-20'" --files
 
 \b
 A table shows control characters escaped and cuts long cells; csv, json and parquet
@@ -48,16 +51,25 @@ hold every value exactly. A csv cell may begin with = + - @: it is data.
 @click.option("--output", type=click.Choice(["table", *_WRITERS]), help="[default: table]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File instead of standard output.")
 @click.option("--limit", type=click.IntRange(0), help=f"Rows at most.  [default: all; a table {SHOWN_ROWS}]")
+@click.option("--files", "shows_files", is_flag=True, help="Say on standard error how many files were read.")
 @common_options
 def command(
-    lake: str, sql: str, as_json: bool, as_of: str | None, output: str | None, out: Path | None, limit: int | None
+    lake: str,
+    sql: str,
+    as_json: bool,
+    as_of: str | None,
+    output: str | None,
+    out: Path | None,
+    limit: int | None,
+    shows_files: bool,
 ) -> None:
     """Ask a lake in SQL.
 
     SQL is one SELECT in DuckDB's dialect over the views events, duplicates, rejected and quality, and over the typed
     tables as analytics.NAME, where NAME is the folder under analytics/ (in quotes where it is no plain word).
     duplicates_all and rejected_all also hold what replays have settled. Nothing can be written through it, and no
-    other file be read.
+    other file be read. Conditions on event_type, created_date and arrival_date leave out files of all others, but in a
+    lake of format json.
     """
     if as_json and output not in (None, "json"):
         raise ConfigError(f"--json and --output {output}: give one of them")
@@ -65,6 +77,9 @@ def command(
     if kind == "parquet" and out is None and sys.stdout.isatty():
         raise ConfigError("--output parquet is not for terminals: give --out FILE")
     found = existing_lake(lake)
+    counted = CountedFiles(found.storage)
+    if shows_files:
+        found = replace(found, storage=counted.storage)
     with answer(found, sql, as_of, limit) as reader, _opened(out) as file:
         if kind == "table":
             text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="\n", write_through=True)
@@ -73,6 +88,9 @@ def command(
             text.detach()
         else:
             _WRITERS[kind](reader, file)
+    if shows_files:
+        for table in counted.tables:
+            click.echo(f"{table}: {number(counted.number(table))} files read", err=True)
 
 
 @contextmanager

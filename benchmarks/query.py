@@ -129,9 +129,9 @@ def ask(path: Path) -> None:
             f'WHERE {where}").fetchall())'
         )
         wall, *_ = measured([HEADGATE[0], "-c", bare])
+        answer, files_read = found.stdout.split()[-1], found.stderr.strip()
         print(
-            f"{what:<20} n, amount = {found.stdout.split()[-1]}   {found.stderr.strip()}   {seconds:.2f} s   bare DuckDB {wall:.2f} s",
-            flush=True,
+            f"{what:<20} n, amount = {answer}   {files_read}   {seconds:.2f} s   bare DuckDB {wall:.2f} s", flush=True
         )
 
 

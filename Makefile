@@ -10,7 +10,7 @@ EVENTS ?= 1000000
 KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint typecheck check kill kill-stream test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-privacy docs lock clean
+.PHONY: help setup setup-dev demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-privacy docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ kill: setup-dev  ## KILLS (100) random SIGKILLs in a run of 300,000 events, for 
 
 kill-stream: setup-dev  ## a stream of 4 shards, resharded 20 times, under consumers and functions that are killed
 	$(BIN)/python benchmarks/stream_kill.py
+
+kill-build: setup-dev  ## run, build and compact at once for two minutes, each killed again and again
+	$(BIN)/python benchmarks/build_kill.py $(KILL_BUILD)
 
 test-pairs: setup-dev  ## every claim store with every format, local and on S3, killed again and again
 	$(BIN)/python benchmarks/pairs.py --kills 20

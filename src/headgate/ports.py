@@ -286,7 +286,7 @@ class Lake(Protocol):
         ...
 
     def sweep(self) -> None:
-        """Delete what killed runs left behind. Only where no other process writes: under the lease."""
+        """Delete what killed runs left behind. Only where no other process commits batches: under the lease."""
         ...
 
     def claims_since(self, number: int, since_us: int | None) -> Iterator[tuple[int, CommittedIds]]:

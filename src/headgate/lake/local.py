@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from pyarrow.fs import FileSystem, LocalFileSystem, SubTreeFileSystem
 from headgate.lake.storage import TEMPORARY, Bytes, checked
 from headgate.lake.storage_errors import storage_error
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _SYNC_THREADS = 8  # 200 folders: a quarter of the time of one thread
 
 
@@ -56,13 +58,8 @@ class LocalStorage:
     def put(self, path: str, content: Bytes, *, is_folder_synced: bool = True) -> None:
         """Write beside, sync, rename over."""
         full = self._full(path)
-        with _mapped(full):
-            temporary = self._write_temporary(content)
-            try:
-                self._into(full, lambda: os.replace(temporary, full))
-            except OSError:
-                _remove(temporary)
-                raise
+        with _mapped(full), self._written(content) as temporary:
+            self._into(full, lambda: os.replace(temporary, full))
             if is_folder_synced:
                 _sync_folder(os.path.dirname(full))
 
@@ -70,13 +67,11 @@ class LocalStorage:
         """Write beside, sync, link: the link fails where the name is taken."""
         full = self._full(path)
         with _mapped(full):
-            temporary = self._write_temporary(content)
             try:
-                self._into(full, lambda: os.link(temporary, full))
+                with self._written(content) as temporary:
+                    self._into(full, lambda: os.link(temporary, full))
             except FileExistsError:
                 return False
-            finally:
-                _remove(temporary)
             _sync_folder(os.path.dirname(full))
         return True
 
@@ -160,11 +155,11 @@ class LocalStorage:
                     os.rmdir(os.path.dirname(full))
 
     def sweep(self) -> None:
-        """Delete what was being written when a process was killed."""
+        """Delete what was being written when a process was killed; what another one is writing is locked."""
         folder = os.path.join(self._root, TEMPORARY)
-        with _mapped(TEMPORARY), contextlib.suppress(FileNotFoundError):
+        with _mapped(folder), contextlib.suppress(FileNotFoundError):
             for name in os.listdir(folder):
-                _remove(os.path.join(folder, name))
+                _remove_unlocked(os.path.join(folder, name))
 
     def sync_folders(self, paths: Sequence[str]) -> None:
         """Sync each folder once; side by side, so that the disk joins their flushes."""
@@ -204,26 +199,45 @@ class LocalStorage:
             _sync_folder(os.path.dirname(made))
         self._folders.add(folder)
 
-    def _write_temporary(self, content: Bytes) -> str:
-        temporary = os.path.join(self._root, TEMPORARY, uuid.uuid4().hex)
-        if os.path.dirname(temporary) not in self._folders:
-            self._make_folder(os.path.dirname(temporary))
-        try:
-            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        except FileNotFoundError:
-            self._make_folder(os.path.dirname(temporary))
-            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    @contextlib.contextmanager
+    def _written(self, content: Bytes) -> Iterator[str]:
+        """A file with the content, on disk, under a name that is gone afterwards."""
+        temporary, file = self._open_temporary()
         try:
             view = memoryview(content)
             while view:
                 view = view[os.write(file, view) :]
             os.fsync(file)
-        except OSError:
-            _remove(temporary)
-            raise
+            yield temporary
         finally:
+            _remove(temporary)
             os.close(file)
-        return temporary
+
+    def _open_temporary(self) -> tuple[str, int]:
+        """A new file, open and locked: the lock is there as long as its writer lives, and tells `sweep` so."""
+        while True:
+            temporary = os.path.join(self._root, TEMPORARY, uuid.uuid4().hex)
+            file = self._create(temporary)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(file).st_nlink:
+                    return temporary, file
+            except OSError:
+                os.close(file)
+                _remove(temporary)
+                raise
+            os.close(file)  # a sweep was quicker than the lock
+
+    def _create(self, temporary: str) -> int:
+        """Make an empty file, and the folder where it is missing."""
+        folder = os.path.dirname(temporary)
+        if folder not in self._folders:
+            self._make_folder(folder)
+        try:
+            return os.open(temporary, _NEW, 0o644)
+        except FileNotFoundError:
+            self._make_folder(folder)
+            return os.open(temporary, _NEW, 0o644)
 
 
 def _may_hold(folder: str, prefix: str) -> bool:
@@ -233,6 +247,21 @@ def _may_hold(folder: str, prefix: str) -> bool:
 def _remove(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
+
+
+def _remove_unlocked(path: str) -> None:
+    """Remove an unfinished file unless its writer lives."""
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(path)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(file)
 
 
 def _sync_if_there(folder: str) -> None:

@@ -15,7 +15,7 @@ from headgate.errors import PermanentError
 
 Bytes = bytes | bytearray | memoryview
 
-TEMPORARY = "_headgate/tmp"  # unfinished files; whatever lies here is nobody's
+TEMPORARY = "_headgate/tmp"  # unfinished files, each locked by whoever writes it
 
 
 class Storage(Protocol):
@@ -107,7 +107,7 @@ class Storage(Protocol):
         ...
 
     def sweep(self) -> None:
-        """Delete unfinished files; only where no other process writes."""
+        """Delete unfinished files whose writers are gone."""
         ...
 
     def sync_folders(self, paths: Sequence[str]) -> None:

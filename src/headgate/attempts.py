@@ -7,15 +7,31 @@ that the ledger names. What was not finished raises before the deadline, so that
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
+from headgate.core.erased_ids import ErasedIds
 from headgate.errors import CommitConflict, CommitUnknown, HeadgateError, TransientError
 from headgate.pipeline import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS
 from headgate.ports import ClaimStore, Clock, Lake, LedgerState, Telemetry
-from headgate.recover import bring_in_step
+from headgate.recover import bring_in_step, erased_ids
 from headgate.telemetry.facts import Retried
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InStep:
+    """What judges.
+
+    Attributes:
+        claims: filled from the lake.
+        erased: knows the copies of erased events, as of when the store was opened: of what is erased later the store
+            holds the claims. None where there are none.
+    """
+
+    claims: ClaimStore
+    erased: ErasedIds | None
 
 
 class Attempts:
@@ -43,7 +59,7 @@ class Attempts:
         """
         self._lake, self._open_claims, self._margin_seconds = lake, open_claims, margin_seconds
         self._clock, self._telemetry, self._jitter = clock, telemetry, jitter
-        self._claims: ClaimStore | None = None
+        self._opened: InStep | None = None
 
     def make(self, attempt: Callable[[Callable[[], bool]], T], remaining_seconds: Callable[[], float]) -> T:
         """Try until it succeeds.
@@ -73,29 +89,29 @@ class Attempts:
                 self._clock.sleep(pause)
                 wait, number = min(wait * 2, LONGEST_WAIT_SECONDS), number + 1
 
-    def in_step(self, state: LedgerState) -> tuple[ClaimStore, LedgerState]:
+    def in_step(self, state: LedgerState) -> tuple[InStep, LedgerState]:
         """The claim store, filled from the lake where it lost data or where the container is new.
 
         Args:
             state: the ledger's end.
 
         Returns:
-            The store, and the ledger's end after what was entered.
+            What judges, and the ledger's end after what was entered.
         """
-        if self._claims is not None and self._claims.generation == state.generation:
-            return self._claims, state
+        if self._opened is not None and self._opened.claims.generation == state.generation:
+            return self._opened, state
         self.close()
         claims = self._open_claims()
         try:
             state = bring_in_step(claims, self._lake, state, self._telemetry)
+            self._opened = InStep(claims=claims, erased=erased_ids(self._lake, claims))
         except HeadgateError:
             claims.close()
             raise
-        self._claims = claims
-        return claims, state
+        return self._opened, state
 
     def close(self) -> None:
         """Let go of the claim store; it is opened anew when it is needed. May be called twice."""
-        if self._claims is not None:
-            self._claims.close()
-        self._claims = None
+        if self._opened is not None:
+            self._opened.claims.close()
+        self._opened = None

@@ -15,7 +15,7 @@ from headgate.errors import CommitConflict, CommitUnknown, HeadgateError, Perman
 from headgate.pipeline import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Pipeline
 from headgate.ports import ClaimStore, Clock, Lake, LedgerState, Source, Telemetry
 from headgate.records import Receipt, Shard, ShardState
-from headgate.recover import abandoned_shards, bring_in_step
+from headgate.recover import abandoned_shards, bring_in_step, erased_ids
 from headgate.telemetry.facts import Noticed, Retried, StoodBy
 
 POLL_SECONDS = 0.5  # between two looks at a ledger or lease that another one holds
@@ -130,6 +130,7 @@ class Consumer:
         source = parts.source
         with closing(parts.open_claims()) as claims:
             state = bring_in_step(claims, parts.lake, state, self._telemetry)
+            erased = erased_ids(parts.lake, claims)
             if parts.lease is not None:
                 # Only now: a holder that stalled and lost its lease is fenced by the generation, and what it staged
                 # before can be committed no more.
@@ -139,7 +140,7 @@ class Consumer:
             source.resume(self._own(state))
             self._positions = self._own(state)
             self._telemetry.emit(parts.started(source, claims, state))
-            with closing(parts.pipeline(source, claims).run(state, self._stop)) as receipts:
+            with closing(parts.pipeline(source, claims).run(state, self._stop, erased)) as receipts:
                 for receipt in receipts:
                     moved = {r.shard: ShardState(position=r.end, meta=r.meta) for r in receipt.ranges}
                     self._positions = {**self._positions, **moved}

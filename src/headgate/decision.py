@@ -20,6 +20,7 @@ from headgate.core.admit import admit
 from headgate.core.columns import one_array
 from headgate.core.dedup import Judgement, Progress, judge, rows_of
 from headgate.core.enrich import sequence_bytes
+from headgate.core.erased_ids import Copies, ErasedIds, with_copies
 from headgate.core.keys import keys_of
 from headgate.core.verdicts import Judged
 from headgate.errors import CommitConflict
@@ -27,6 +28,10 @@ from headgate.ports import ClaimStore, LedgerState
 from headgate.records import OWNER, Claims, Receipt, Shard, ShardRange
 
 LOST_DATA = "the claim store lost its data"
+ERASED_AGAIN = (
+    "records that were committed and erased are read again: another writer moved the position, or the ledger is older "
+    "than its erasures (then restore both from one backup)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,8 @@ class Decider:
         window_us: int,
         max_event_types: int,
         refills: bool = True,
+        erased: ErasedIds | None = None,
+        is_again: bool = False,
     ) -> None:
         """Begin at the ledger's end.
 
@@ -79,7 +86,11 @@ class Decider:
             max_event_types: how many event types the lake may hold.
             refills: fill the store anew for records that arrived before all that it still holds. A function does
                 not: no live stream hands it such records, and one test event must not cost a shared store its claims.
+            erased: knows the copies of erased events; None where there are none.
+            is_again: records may be judged again that were committed: what asks files them by position, and gets the
+                answer of the first time also where they were erased. Else such records are none of this batch.
         """
+        self._erased, self._is_again = erased, is_again
         self._refills = refills
         self._claims, self._source = claims, source
         self._window_us, self._max_event_types = window_us, max_event_types
@@ -101,11 +112,13 @@ class Decider:
         self._release(table, numbers)
         events = np.flatnonzero(np.asarray(pc.is_null(table["reason"])))
         claims = claims_of(table, events, numbers)
-        self._refuse_forgotten(claims)
-        abandoned = {self._claims.shard_number(s): _number(p) for s, p in self._abandoned.items()}
-        progress = self._progress_of(parts, generation, len(claims))
-        judgement = judge(claims.keys, claims.owners, self._claims, self._window_us, abandoned, progress)
-        self._claims.sync()
+        copies = self._copies(claims)
+        if copies is None:
+            judgement = self._judged(claims, parts, generation)
+        else:
+            rest = np.delete(np.arange(len(claims)), copies.rows)
+            others = Claims(keys=claims.keys.take(rest, axis=0), owners=rows_of(claims.owners, rest))
+            judgement = with_copies(self._judged(others, parts, generation), rest, copies)
         owners = self._owners(judgement)
         if self._claims.generation != generation:
             raise CommitConflict(f"{LOST_DATA} while the batch was judged: it is judged again")
@@ -118,6 +131,22 @@ class Decider:
             new_types=new_types,
             generation=generation,
         )
+
+    def _copies(self, claims: Claims) -> Copies | None:
+        """Copies of erased events: the store is not asked for them, whether it knows their owners or not."""
+        copies = None if self._erased is None else self._erased.copies(claims, self._window_us)
+        if copies is not None and len(copies.own) and not self._is_again:
+            raise CommitConflict(ERASED_AGAIN)
+        return copies
+
+    def _judged(self, claims: Claims, parts: Parts, generation: str) -> Judgement:
+        """Ask the store; claims are durable when this returns."""
+        self._refuse_forgotten(claims)
+        abandoned = {self._claims.shard_number(s): _number(p) for s, p in self._abandoned.items()}
+        progress = self._progress_of(parts, generation, len(claims))
+        judgement = judge(claims.keys, claims.owners, self._claims, self._window_us, abandoned, progress)
+        self._claims.sync()
+        return judgement
 
     def _progress_of(self, parts: Parts, generation: str, n: int) -> Progress:
         """Where the judgement of these parts failed before, under this generation; else its start."""

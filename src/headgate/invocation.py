@@ -138,9 +138,9 @@ class Invocations:
             return Outcome(skipped=rest.skipped, number=state.number)
         if is_late():
             raise TransientError("the time was up before anything was claimed")
-        claims, state = self._attempts.in_step(state)
-        flow = self._pipeline(OneBatch(rest.batch), claims, lake)
-        receipt = next(iter(list(flow.run(state, is_late))), None)
+        judges, state = self._attempts.in_step(state)
+        flow = self._pipeline(OneBatch(rest.batch), judges.claims, lake)
+        receipt = next(iter(list(flow.run(state, is_late, judges.erased))), None)
         if receipt is None:
             raise TransientError("the time was up before anything was committed")
         return Outcome(counts=receipt.counts, skipped=rest.skipped, number=receipt.number)
@@ -223,7 +223,7 @@ class _JoinedLake:
         self._publish, self._is_late, self._telemetry = publish, is_late, telemetry
         self.refresh, self.stage, self.discard = lake.refresh, lake.stage, lake.discard
         self.commit, self.note, self.sweep = lake.commit, lake.note, lake.sweep
-        self.claims_since, self.close = lake.claims_since, lake.close
+        self.claims_since, self.erased, self.close = lake.claims_since, lake.erased, lake.close
 
     def publish(self) -> int:
         """See Lake; the batch is committed, so that nothing here may fail the invocation."""

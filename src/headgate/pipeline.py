@@ -23,6 +23,7 @@ from headgate.core.batching import Cutter
 from headgate.core.decode import decode
 from headgate.core.enrich import enrich
 from headgate.core.envelope import Envelope
+from headgate.core.erased_ids import ErasedIds
 from headgate.core.limits import Limits
 from headgate.core.privacy import Privacy, protect
 from headgate.core.quality import quality_rows, warning_counts
@@ -108,12 +109,13 @@ class Pipeline:
         self._stop: Callable[[], bool] = lambda: False
         self._given_up = threading.Event()
 
-    def run(self, state: LedgerState, stop: Callable[[], bool]) -> Generator[Receipt]:
+    def run(self, state: LedgerState, stop: Callable[[], bool], erased: ErasedIds | None = None) -> Generator[Receipt]:
         """The flow. Each receipt is given when its batch is committed, published and acknowledged.
 
         Args:
             state: the ledger's end, at which the source stands.
             stop: says that no more shall be read; what was read is still committed.
+            erased: knows the copies of erased events; None where there are none.
 
         Raises:
             CommitConflict: another writer moved a position: throw away and begin anew.
@@ -128,6 +130,7 @@ class Pipeline:
             window_us=self._settings.window_us,
             max_event_types=self._settings.max_event_types,
             refills=self._settings.refills,
+            erased=erased,
         )
         given_up = self._given_up = threading.Event()
         parts = ahead(self._batches(), self._timed("decode", self.prepare), depth)

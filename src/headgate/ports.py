@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from headgate.core.erased import Erased
 from headgate.records import Claims, Counts, Receipt, RecordBatch, Shard, ShardState, Staged, Verdicts
 
 
@@ -295,6 +296,10 @@ class Lake(Protocol):
         One or more per entry, in order, for rebuilding a claim store. Where files of an entry were joined with others,
         the rows of all entries that are published are given first, slice by slice of arrival under numbers below 0.
         """
+        ...
+
+    def erased(self) -> Erased | None:
+        """What keeps the ids of erased events claimed, read anew; None where there are none."""
         ...
 
     def close(self) -> None:

@@ -18,9 +18,11 @@ import pyarrow.compute as pc
 
 from headgate.core.columns import one_array
 from headgate.core.dedup import first_copies, rows_of
+from headgate.core.enrich import parse_positions
+from headgate.core.erased_ids import ErasedIds
 from headgate.core.keys import fingerprints, keys_of
 from headgate.ports import ClaimStore, CommittedIds, Lake, LedgerState, Source, Telemetry
-from headgate.records import NO_SUB, OWNER, SEQUENCE_BYTES, Claims, Shard
+from headgate.records import OWNER, Claims, Shard
 from headgate.telemetry.facts import ClaimsRebuilt
 
 
@@ -72,6 +74,20 @@ def _load(claims: ClaimStore, lake: Lake, after: int, up_to: int) -> int:
     return sum(load_claims(claims, lake, after)) if after < up_to else 0
 
 
+def erased_ids(lake: Lake, claims: ClaimStore) -> ErasedIds | None:
+    """What knows the copies of erased events, whose claims no lake gives back; None where there are none.
+
+    Order matters: it is read after the store was brought in step. An event is recorded before it is taken out of its
+    table, so that it is found in the one or in the other.
+
+    Raises:
+        TransientError: the lake did not answer.
+        PermanentError: what is recorded cannot be read.
+    """
+    erased = lake.erased()
+    return None if erased is None else ErasedIds(erased, claims.shard_number)
+
+
 def load_claims(claims: ClaimStore, lake: Lake, after: int) -> Iterator[int]:
     """Enter the owners of all accepted events after a ledger number; gives the number of claims as it goes."""
     for _, tables in groupby(lake.claims_since(after, None), key=itemgetter(0)):
@@ -100,7 +116,7 @@ def claims_from_rows(ids: CommittedIds, claims: ClaimStore) -> Claims:
     table = table.combine_chunks()
     owners = np.zeros(table.num_rows, dtype=OWNER)
     owners["shard"] = _shard_numbers(table, claims)
-    sequences, subs = _positions(table["sequence"])
+    sequences, subs = parse_positions(table["sequence"])
     owners["sequence"] = sequences
     owners["sub"] = subs
     owners["arrived"] = np.asarray(table["arrived_at"].cast(pa.int64()))
@@ -117,23 +133,6 @@ def _shard_numbers(table: pa.Table, claims: ClaimStore) -> npt.NDArray[np.uint32
         numbers.append(claims.shard_number(Shard(source, shard)))
     by_code: npt.NDArray[np.uint32] = np.array(numbers, dtype=np.uint32)
     return by_code.take(np.asarray(encoded.indices))
-
-
-def _positions(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int32]]:
-    subs = np.full(len(column), NO_SUB, dtype=np.int32)
-    texts = column
-    inside = np.flatnonzero(np.asarray(pc.match_substring(column, "#")))
-    if len(inside):
-        split = pc.split_pattern(column, "#")
-        texts = pc.list_element(split, 0)
-        subs[inside] = np.asarray(pc.list_element(split.take(pa.array(inside)), 1).cast(pa.int32()))
-    out = np.zeros((len(column), SEQUENCE_BYTES), dtype=np.uint8)
-    if pc.max(pc.binary_length(texts)).as_py() < 19:
-        out[:, -8:] = np.asarray(texts.cast(pa.uint64())).astype(">u8").view(np.uint8).reshape(-1, 8)
-    else:
-        whole = b"".join(int(t).to_bytes(SEQUENCE_BYTES, "big") for t in texts.to_pylist())
-        out = np.frombuffer(whole, dtype=np.uint8).reshape(-1, SEQUENCE_BYTES)
-    return np.ascontiguousarray(out).view(f"V{SEQUENCE_BYTES}").ravel(), subs
 
 
 def abandoned_shards(source: Source, lake: Lake, state: LedgerState) -> LedgerState:

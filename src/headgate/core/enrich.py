@@ -14,6 +14,7 @@ from headgate.core.schema import TIMESTAMP
 from headgate.records import NO_SUB, SEQUENCE_BYTES, ShardRange
 
 DAY_US = 86_400_000_000  # microseconds
+_LOW_DIGITS = 19  # decimal digits; a number with fewer fits 64 bits
 _LOW_BYTES = 8  # a file's offset fits the last 8 of the 24 bytes
 
 
@@ -80,3 +81,28 @@ def position_texts(sequences: npt.NDArray[np.uint8], subs: npt.NDArray[np.int32]
         numbered = pc.binary_join_element_wise(texts, pa.array(subs).cast(pa.string()), "#")
         texts = pc.if_else(pa.array(inside), numbered, texts)
     return texts
+
+
+def parse_positions(texts: pa.ChunkedArray) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int32]]:
+    """The counterpart of `position_texts`.
+
+    Args:
+        texts: (n) string, as the tables hold them.
+
+    Returns:
+        (n) V24, the sequences, and (n) sub-numbers.
+    """
+    count = len(texts)
+    subs = np.full(count, NO_SUB, dtype=np.int32)
+    inside = np.flatnonzero(np.asarray(pc.match_substring(texts, "#")))
+    if len(inside):
+        split = pc.split_pattern(texts, "#")
+        texts = pc.list_element(split, 0)
+        subs[inside] = np.asarray(pc.list_element(split.take(pa.array(inside)), 1).cast(pa.int32()))
+    out = np.zeros((count, SEQUENCE_BYTES), dtype=np.uint8)
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) < _LOW_DIGITS:
+        out[:, -_LOW_BYTES:] = np.asarray(texts.cast(pa.uint64())).astype(">u8").view(np.uint8).reshape(-1, _LOW_BYTES)
+    else:
+        whole = b"".join(int(t).to_bytes(SEQUENCE_BYTES, "big") for t in texts.to_pylist())
+        out = np.frombuffer(whole, dtype=np.uint8).reshape(-1, SEQUENCE_BYTES)
+    return np.ascontiguousarray(out).view(f"V{SEQUENCE_BYTES}").ravel(), subs

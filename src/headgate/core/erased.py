@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,19 @@ ERASED = pa.schema(
         pa.field("digest", pa.binary(KEY_BYTES)),
     ]
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """Erased events whose ids are still claimed.
+
+    Attributes:
+        rows: ERASED of events, each with a digest; a row may still be in its table.
+        secret: of the digests.
+    """
+
+    rows: pa.Table
+    secret: bytes
 
 
 def digests_of(keys: npt.NDArray[np.uint8], secret: bytes) -> npt.NDArray[np.uint8]:

@@ -15,6 +15,8 @@ from headgate.core.filing import NONE, Judged
 from headgate.core.schema import DUPLICATES, QUALITY
 from headgate.records import Counts, Shard
 
+UNKNOWN = np.uint64(0)  # fingerprint of an event that is in no table any more
+
 _QUALITY = """
     SELECT event_type, count(*) AS received, count(*) FILTER (t = 'events') AS accepted,
         count(*) FILTER (t = 'duplicates') AS duplicates, count(*) FILTER (conflict) AS conflicts,
@@ -54,7 +56,8 @@ def filed_tables(
         rejected: REJECTED.
         judged: what becomes of them.
         known: KNOWN of the lake's events, with those of the batch behind them.
-        fingerprints: (known) of payloads; needed where a row is an original that is named anew.
+        fingerprints: (known) of payloads; needed where a row is an original that is named anew. UNKNOWN of an
+            erased one: no copy of it is said to differ.
 
     Returns:
         EVENTS, DUPLICATES and REJECTED by table.
@@ -89,7 +92,7 @@ def _naming(
     columns = {
         "original_shard": there["shard"],
         "original_sequence": there["sequence"],
-        "conflict": pa.array(fingerprints[own] != fingerprints[originals]),
+        "conflict": pa.array((fingerprints[own] != fingerprints[originals]) & (fingerprints[originals] != UNKNOWN)),
     }
     for name, column in columns.items():
         rows = rows.append_column(name, column)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from headgate.core.columns import one_array
 from headgate.core.dedup import first_copies
+from headgate.core.erased import ERASED, digests_of
 from headgate.core.keys import keys_of
 
 Rows = npt.NDArray[np.int64]
@@ -85,6 +86,33 @@ def known_of(events: pa.Table) -> pa.Table:
     keys = keys_of(one_array(events["event_uuid"]))
     key = pa.Array.from_buffers(KNOWN.field("key").type, len(keys), [None, pa.py_buffer(keys.tobytes())])
     return pa.table([key, *(events[name] for name in KNOWN.names[1:])], schema=KNOWN)
+
+
+def known_of_erased(erased: pa.Table, keys: npt.NDArray[np.uint8], secret: bytes) -> pa.Table:
+    """The erased events with some ids as KNOWN, each once.
+
+    Args:
+        erased: ERASED.
+        keys: (n, 16) uint8 of the ids.
+        secret: of the digests.
+    """
+    digests = pa.array([digest.tobytes() for digest in digests_of(keys, secret)], ERASED.field("digest").type)
+    at = pc.index_in(erased["digest"], digests)
+    found = erased.filter(pc.is_valid(at))
+    key = pa.array([keys[row].tobytes() for row in at.drop_null().to_pylist()], KNOWN.field("key").type)
+    return pa.table([key, *(found[name] for name in KNOWN.names[1:])], schema=KNOWN)
+
+
+def without_erased(rows: pa.Table, erased: pa.Table) -> pa.Table:
+    """The rows at whose positions nothing was erased.
+
+    Args:
+        rows: with POSITION.
+        erased: ERASED.
+    """
+    if not rows.num_rows or not erased.num_rows:
+        return rows
+    return rows.filter(pc.invert(pc.is_in(places(rows), one_array(places(erased)))))
 
 
 def judge(known: pa.Table, events: pa.Table, duplicates: pa.Table, window_us: int, settled_us: int) -> Judged:

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headgate.core.columns import one_array
-from headgate.core.filed import filed_tables
-from headgate.core.filing import NONE, Judged, judge, known_of, once, places
+from headgate.core.filed import UNKNOWN, filed_tables
+from headgate.core.filing import KNOWN, NONE, Judged, judge, known_of, known_of_erased, once, places, without_erased
 from headgate.core.keys import fingerprints, keys_of
 from headgate.jobs.lookup import Lookup
+from headgate.lake.erasures import erased_rows, has_digests, secret_of
 from headgate.lake.lake import TableLake
 
 #: A record that came without its arrival bears the time of the invocation, of which retries follow within minutes.
@@ -56,10 +57,13 @@ def judge_rows(lake: TableLake, rows: Mapping[str, pa.Table], window_us: int, se
     lookup = Lookup(lake.storage, lake.about.format)
     try:
         tables = {name: lookup.without_known(some, first, last) for name, some in tables.items()}
+        keys = _keys(tables)
+        there = lookup.events_with(keys, low - window_us, high + window_us)
+        # Read last: a row is recorded before it is taken out of the table in which it was looked for.
+        erased = erased_rows(lake.storage)
+        tables = {name: without_erased(some, erased) for name, some in tables.items()}
         events, duplicates = tables["events"], tables["duplicates"]
-        ids = [one_array(some["event_uuid"]) for some in (events, duplicates)]
-        keys = np.concatenate([keys_of(some) for some in ids])
-        known = lookup.events_with(keys, low - window_us, high + window_us)
+        known = pa.concat_tables([there, _known_erased(lake, erased, keys)])
         judged = judge(known, events, duplicates, window_us, settled_us)
         prints = _fingerprints(lookup, known, events, duplicates, judged)
     finally:
@@ -71,6 +75,18 @@ def judge_rows(lake: TableLake, rows: Mapping[str, pa.Table], window_us: int, se
         accepted_again=int((~judged.accepted).sum()),
         waiting=int((~judged.is_filed).sum()),
     )
+
+
+def _keys(tables: Mapping[str, pa.Table]) -> npt.NDArray[np.uint8]:
+    """Of the ids of events and duplicates."""
+    return np.concatenate([keys_of(one_array(tables[name]["event_uuid"])) for name in ("events", "duplicates")])
+
+
+def _known_erased(lake: TableLake, erased: pa.Table, keys: npt.NDArray[np.uint8]) -> pa.Table:
+    """KNOWN of the erased events with these ids; of one that is still in its table it says the same again."""
+    if not len(keys) or not has_digests(erased):
+        return KNOWN.empty_table()
+    return known_of_erased(erased, keys, secret_of(lake.storage))
 
 
 def _count(tables: Mapping[str, pa.Table]) -> int:
@@ -98,6 +114,6 @@ def _fingerprints(
         asked = known.take(pa.array(before))
         held = lookup.payloads(asked)
         at = pc.index_in(places(asked), one_array(places(held)))
-        prints = np.append(fingerprints(one_array(held["payload"])), np.uint64(0))  # erased meanwhile: like no other
+        prints = np.append(fingerprints(one_array(held["payload"])), UNKNOWN)  # erased
         found[before] = prints[np.asarray(at.fill_null(-1))]
     return found

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from headgate.core.dedup import first_copies, is_same_position, rows_of
 from headgate.core.enrich import position_texts
+from headgate.core.erased_ids import ErasedIds
 from headgate.decision import Parts, claims_of
 from headgate.jobs.old_rows import OldBatch
 from headgate.ports import ClaimStore, Lake, LedgerState
@@ -27,6 +28,7 @@ def take_over_lost(
     parts: Parts,
     batch: OldBatch,
     origin: npt.NDArray[np.int64],
+    erased: ErasedIds | None,
     *,
     window_us: int,
     now_us: int,
@@ -39,6 +41,7 @@ def take_over_lost(
         parts: the orphans, prepared.
         batch: as they stand in `duplicates`.
         origin: (parts,) the row of each part.
+        erased: knows the copies of erased events: these are claimed for nobody; None where there are none.
         window_us: window of de-duplication in microseconds.
         now_us: wall clock; decides only whether an unknown shard is closed.
 
@@ -51,6 +54,12 @@ def take_over_lost(
     if not len(events):
         return waits
     mine = claims_of(parts.table, events, numbers)
+    copies = None if erased is None else erased.copies(mine, window_us)
+    if copies is not None:
+        events = np.delete(events, copies.rows)
+        if not len(events):
+            return waits
+        mine = claims_of(parts.table, events, numbers)
     first = first_copies(mine.keys)
     asked = np.flatnonzero(first == np.arange(len(first)))
     wanted = Claims(keys=mine.keys[asked], owners=rows_of(mine.owners, asked))

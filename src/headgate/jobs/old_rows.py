@@ -15,6 +15,7 @@ from headgate.core.again import OLD_ROWS
 from headgate.errors import PermanentError, TransientError
 from headgate.lake import jsonl, read
 from headgate.lake.entry import Entry
+from headgate.lake.erasures import erased_rows
 from headgate.lake.lake import TableLake
 from headgate.lake.settled import settled_rows, unsettled
 from headgate.records import NO_SUB, SEQUENCE_BYTES, Shard, ShardRange
@@ -44,7 +45,7 @@ class Selection:
         since_us: arrived then or later, microseconds since 1970 UTC.
         until_us: arrived before then.
         source: of this source only, by its name in positions.
-        orphans: duplicates whose original is not in `events`, instead of rejects.
+        orphans: duplicates whose original is not in `events` and was not erased, instead of rejects.
     """
 
     reason: str | None = None
@@ -97,8 +98,10 @@ def old_batches(
         connection.execute("SET temp_directory=?", [spill])
         try:
             reader = _query(connection, lake, replays, selection)
-            for table in _cut(reader, max_rows, max_bytes):
-                yield _batch(table, is_line=selection.orphans and lake.about.format == "json")
+            for found in _cut(reader, max_rows, max_bytes):
+                table = _without_erased_originals(found, lake) if selection.orphans else found
+                if table.num_rows:
+                    yield _batch(table, is_line=selection.orphans and lake.about.format == "json")
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             said = " ".join(str(error).split())
             if read.is_of_network(error):
@@ -156,6 +159,20 @@ def _cut(reader: pa.RecordBatchReader, max_rows: int, max_bytes: int) -> Iterato
         waiting.append(block.slice(start))
     if rows:
         yield pa.Table.from_batches(waiting)
+
+
+def _without_erased_originals(rows: pa.Table, lake: TableLake) -> pa.Table:
+    """The duplicates whose original was not erased.
+
+    Order matters: what is recorded is read after the events, of which one may have been taken out meanwhile.
+    """
+    erased = erased_rows(lake.storage)
+    originals = erased.filter(pc.equal(erased["table"], "events"))
+    if not originals.num_rows:
+        return rows
+    asked = pc.binary_join_element_wise(rows["original_shard"], rows["original_sequence"], "\0")
+    gone = pc.binary_join_element_wise(originals["shard"], originals["sequence"], "\0").combine_chunks()
+    return rows.filter(pc.invert(pc.is_in(asked, gone)))
 
 
 def _batch(table: pa.Table, *, is_line: bool) -> OldBatch:

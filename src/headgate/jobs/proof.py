@@ -37,6 +37,7 @@ class Proof:
         entries: ledger entries read.
         counts: their sums.
         rows: rows found in each table, of these entries.
+        erased: rows of each table that were erased: recorded, and there no more.
         window_us: window of de-duplication that was checked, in microseconds.
         reread_shards: shards that the source still holds.
         reread_parts: events and rejects that were read from it again.
@@ -58,6 +59,7 @@ class Proof:
     entries: int = 0
     counts: Counts = field(default_factory=Counts)
     rows: dict[str, int] = field(default_factory=dict)
+    erased: dict[str, int] = field(default_factory=dict)
     window_us: int = 0
     reread_shards: int = 0
     reread_parts: int = 0

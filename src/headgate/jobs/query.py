@@ -82,7 +82,8 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
                 raise TransientError(f"the lake cannot be read now: {error}") from error
             if moment is not None and any(said in str(error) for said in _GONE):
                 raise ConfigError(
-                    f"--as-of {as_of}: files of that time were deleted since; `compact` keeps them for its retention"
+                    f"--as-of {as_of}: files of that time were deleted since: `compact` keeps them for its retention, "
+                    "`erase` does not keep them"
                 ) from error
             raise ConfigError(f"{error}; views are {', '.join(VIEWS)} and {ANALYTICS}.*") from error
 

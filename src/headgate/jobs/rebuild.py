@@ -21,7 +21,7 @@ from headgate.jobs.exclusive import held
 from headgate.lake.lake import TableLake
 from headgate.lake.layout import ClaimsIdentity, set_claims_identity
 from headgate.ports import ClaimStore
-from headgate.recover import load_claims
+from headgate.recover import erased_ids, load_claims
 
 MARK_SUFFIX = ".headgate-rebuild"  # of a file beside a store that is being made; it names the lake
 OLD_SUFFIX = ".old-"  # of the folder of a store that was replaced
@@ -29,9 +29,13 @@ OLD_SUFFIX = ".old-"  # of the folder of a store that was replaced
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
-    """What a rebuild did: accepted events entered, the ledger number that names the generation, and its name."""
+    """What a rebuild did: accepted events entered, the ledger number that names the generation, and its name.
+
+    `erased` counts the ids of erased events: nothing of them is entered, every run reads what is recorded of them.
+    """
 
     claims: int
+    erased: int
     number: int
     generation: str
 
@@ -97,7 +101,9 @@ def _fill(
         claims.mark_seen(state.number, {shard: known.position for shard, known in state.shards.items()})
         claims.sync()
         lake.publish()
-        return Rebuilt(claims=count, number=number, generation=generation)
+        erased = erased_ids(lake, claims)
+        kept = 0 if erased is None else len(erased)
+        return Rebuilt(claims=count, erased=kept, number=number, generation=generation)
 
 
 def _begin(folder: Path, lake: TableLake) -> None:

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headgate.core.again import Again, decode_again
+from headgate.core.erased_ids import ErasedIds
 from headgate.core.rules import Rules
 from headgate.decision import Decider, Parts
 from headgate.errors import CommitConflict, CommitUnknown, TransientError
@@ -36,7 +37,7 @@ from headgate.lake.lake import TableLake
 from headgate.pipeline import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, FlowSettings, prepared
 from headgate.ports import ClaimStore, Clock, LedgerState, Telemetry
 from headgate.records import Receipt, Verdicts
-from headgate.recover import bring_in_step
+from headgate.recover import bring_in_step, erased_ids
 from headgate.telemetry.facts import BatchCommitted, Retried
 
 MOST_FAILURES = 8  # one after the other; about a minute and a half of waiting
@@ -101,7 +102,8 @@ class Replay:
     def preview(self, selection: Selection) -> Replayed:
         """Say what `run` would do. Writes nothing and claims nothing; what is not published yet is not seen."""
         state, replays = self._lake.refresh(), self._lake.replays()
-        judge = self._decider(lake_claims(self._lake, state.generation, self._wanted(replays, selection)), state)
+        claims = lake_claims(self._lake, state.generation, self._wanted(replays, selection))
+        judge = self._decider(claims, state, erased_ids(self._lake, claims))
         found = Replayed()
         for batch in self._batches(replays, selection):
             outcome = self._judged(judge, batch, self.prepare(batch), 0, 0)
@@ -123,12 +125,13 @@ class Replay:
         replayed_at = replays[-1].number if replays else 0
         left = Tally()
         with self._claims(state, replays, selection) as (claims, state):
-            judge = self._decider(claims, state)
+            erased = erased_ids(self._lake, claims)
+            judge = self._decider(claims, state, erased)
             judged_at = state.number if self._open_claims is None else 0
             for batch in self._batches(replays, selection):
                 again, parts = self.prepare(batch)
                 if selection.orphans and self._open_claims is not None:
-                    again, parts = self._without_waiting(claims, batch, again, parts)
+                    again, parts = self._without_waiting(claims, erased, batch, again, parts)
                 outcome = self._judged(judge, batch, (again, parts), replayed_at, judged_at)
                 left.update(outcome.left)
                 if outcome.verdicts is None:
@@ -179,13 +182,14 @@ class Replay:
             self._advance(batch.rows.num_rows)
             yield batch
 
-    def _decider(self, claims: ClaimStore, state: LedgerState) -> Decider:
+    def _decider(self, claims: ClaimStore, state: LedgerState, erased: ErasedIds | None) -> Decider:
         return Decider(
             claims,
             _Endless(),
             state,
             window_us=self._settings.window_us,
             max_event_types=self._settings.max_event_types,
+            erased=erased,
         )
 
     def _judged(
@@ -194,7 +198,9 @@ class Replay:
         again, parts = prepared
         return outcome_of(batch, again, judge.decide(parts), replayed_at=replayed_at, judged_at=judged_at)
 
-    def _without_waiting(self, claims: ClaimStore, batch: OldBatch, again: Again, parts: Parts) -> tuple[Again, Parts]:
+    def _without_waiting(
+        self, claims: ClaimStore, erased: ErasedIds | None, batch: OldBatch, again: Again, parts: Parts
+    ) -> tuple[Again, Parts]:
         """Leave alone the orphans whose original may still come."""
         waits = take_over_lost(
             claims,
@@ -202,6 +208,7 @@ class Replay:
             parts,
             batch,
             again.origin,
+            erased,
             window_us=self._settings.window_us,
             now_us=self._clock.now_us(),
         )

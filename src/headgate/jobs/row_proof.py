@@ -19,8 +19,9 @@ def prove_counts(
     proof: Proof,
     ledger: LedgerProof,
     deltas: Mapping[tuple[int, int], int],
+    erased: Mapping[tuple[int, int], int],
 ) -> None:
-    """Each table holds as many rows of each range as the ledger counts.
+    """Each table holds as many rows of each range as the ledger counts, but for those that were erased.
 
     Args:
         lake: what is verified.
@@ -28,6 +29,7 @@ def prove_counts(
         proof: gets the breaches.
         ledger: the ranges and their counts.
         deltas: by (range, table number) what replays changed of them.
+        erased: likewise how many were erased.
     """
     found = rows.connection.execute("SELECT r, t, count(*) FROM rows WHERE r >= 0 GROUP BY ALL").fetchall()
     held = {(r, t): count for r, t, count in found}
@@ -38,8 +40,9 @@ def prove_counts(
         numbers: list[int] = []
         lost = added = 0
         for r, moved in enumerate(ledger.ranges):
-            expected, count = moved.counts[t + 1] + deltas.get((r, t), 0), held.get((r, t), 0)
-            text = f"entry {moved.number}, {moved.shard.name}: {count:,} rows, {expected:,} in the ledger"
+            taken, count = erased.get((r, t), 0), held.get((r, t), 0)
+            expected = moved.counts[t + 1] + deltas.get((r, t), 0) - taken
+            text = f"entry {moved.number}, {moved.shard.name}: {_compared(count, expected, taken)}"
             if count < expected:
                 lost += expected - count
                 fewer.append(text)
@@ -55,20 +58,32 @@ def prove_counts(
             proof.add("added", f"{many(added, 'row')} of {table} more than the ledger counts", more)
 
 
-def prove_filed(rows: PositionRows, proof: Proof, ledger: LedgerProof, latest: LedgerState) -> None:
+def _compared(count: int, expected: int, erased: int) -> str:
+    counted = f"{count:,} rows, {expected + erased:,} in the ledger"
+    return f"{counted}, {erased:,} of them erased" if erased else counted
+
+
+def prove_filed(
+    rows: PositionRows,
+    proof: Proof,
+    ledger: LedgerProof,
+    latest: LedgerState,
+    erased: Mapping[tuple[int, int], int],
+) -> None:
     """Each table holds as many rows of each filed shard as the entries filed; what was filed meanwhile is no breach."""
     query = f"SELECT shard, t, count(*) FROM rows WHERE r = {FILED_RANGE} GROUP BY ALL"  # noqa: S608  own numbers
     held = {(shard, t): count for shard, t, count in rows.connection.execute(query).fetchall()}
     for shard, origin in ledger.filed.items():
         number = rows.shard_number(shard)
         for t, table in enumerate(TABLE_NAMES):
-            expected, count = origin.counts[t + 1], held.get((number, t), 0)
+            gone, count = erased.get((number, t), 0), held.get((number, t), 0)
+            expected = origin.counts[t + 1] - gone
             proof.rows[table] += count
             if count == expected or (count > expected and latest.number != proof.number):
                 continue
             kind, more = ("lost", "fewer") if count < expected else ("added", "more")
             sentence = f"{many(abs(count - expected), 'filed row')} of {table} {more} than the ledger counts"
-            proof.add(kind, sentence, [f"{shard.name}: {count:,} rows, {expected:,} in the ledger"])
+            proof.add(kind, sentence, [f"{shard.name}: {_compared(count, expected, gone)}"])
 
 
 def prove_outside(rows: PositionRows, proof: Proof, latest: LedgerState) -> None:
@@ -94,7 +109,7 @@ def prove_outside(rows: PositionRows, proof: Proof, latest: LedgerState) -> None
 
 
 def prove_positions(rows: PositionRows, proof: Proof) -> None:
-    """Every position stands once in events, duplicates and rejected together."""
+    """Every position stands once in events, duplicates and rejected together, and nowhere once it was erased."""
     # In two steps: a list for each of all positions would not fit into memory.
     rows.connection.execute(
         "CREATE TABLE repeated AS SELECT shard, sequence, sub FROM rows GROUP BY ALL HAVING count(*) > 1"
@@ -109,6 +124,10 @@ def prove_positions(rows: PositionRows, proof: Proof) -> None:
             for text, row in zip(rows.texts(twice), twice, strict=True)
         ]
         proof.add("twice", f"{many(twice[0][-1], 'position')} more than once in the tables", examples)
+    again = rows.first("SELECT shard, sequence, sub, rows.t FROM rows JOIN erased USING (shard, sequence, sub)")
+    if again:
+        examples = [f"{text} in {TABLE_NAMES[row[3]]}" for text, row in zip(rows.texts(again), again, strict=True)]
+        proof.add("twice", f"{many(again[0][-1], 'row')} at positions that were erased", examples)
 
 
 def prove_ids(rows: PositionRows, proof: Proof) -> None:
@@ -133,7 +152,7 @@ def prove_ids(rows: PositionRows, proof: Proof) -> None:
 
 
 def prove_originals(rows: PositionRows, proof: Proof) -> None:
-    """Every duplicate has its original in events, with the same id and not too long before it."""
+    """Every duplicate has its original in events, with the same id and not too long before it, or it was erased."""
     original = f"""rows.t = {EVENTS} AND rows.k0 = o.k0 AND rows.k1 = o.k1 AND rows.sequence = o.original
         AND rows.sub = o.original_sub AND rows.shard IN
             (SELECT shard FROM names WHERE names.name = o.name)"""  # noqa: S608  own names
@@ -144,6 +163,12 @@ def prove_originals(rows: PositionRows, proof: Proof) -> None:
     rows.connection.execute(
         f"""CREATE TABLE found AS SELECT o.*, (SELECT max(rows.arrived) FROM rows WHERE {original}) AS of_original
         FROM originals o WHERE o.r <> {NO_RANGE}"""  # noqa: S608  own names
+    )
+    rows.connection.execute(
+        f"""UPDATE found SET of_original = e.arrived FROM (
+            SELECT name, sequence, sub, max(arrived) AS arrived FROM erased JOIN names USING (shard)
+            WHERE t = {EVENTS} GROUP BY ALL
+        ) e WHERE of_original IS NULL AND e.name = found.name AND e.sequence = original AND e.sub = original_sub"""  # noqa: S608  own names
     )
     orphans = rows.first(
         "SELECT shard, sequence, sub, name, original, original_sub FROM found WHERE of_original IS NULL"

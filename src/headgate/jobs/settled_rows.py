@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
@@ -12,13 +14,14 @@ from headgate.jobs.position_rows import PositionRows
 from headgate.jobs.proof import Proof, many
 from headgate.lake import read
 from headgate.lake.entry import Entry
-from headgate.lake.settled import settled_rows, unsettled
+from headgate.lake.settled import settled_of, settled_rows, unsettled
 from headgate.ports import LedgerState
 from headgate.records import Counts
 
 _TABLES = ("events", "duplicates", "rejected")
 _VERDICTS = ("accepted", "duplicate", "rejected")
-_MARK = '"table", source, shard, sequence, original_shard, original_sequence'
+_NAMES = ("source", "shard", "sequence", "original_shard", "original_sequence")
+_MARK = f'"table", {", ".join(_NAMES)}'
 
 
 class SettledRows:
@@ -49,6 +52,7 @@ class SettledRows:
             'CREATE TABLE settled_rows(entry INTEGER, r INTEGER, "table" VARCHAR, source VARCHAR, shard VARCHAR, '
             "sequence VARCHAR, original_shard VARCHAR, original_sequence VARCHAR, part VARCHAR, verdict VARCHAR)"
         )
+        rows.connection.execute(f"CREATE TABLE settled_there AS SELECT {_MARK} FROM settled_rows LIMIT 0")  # noqa: S608
         for entry in replays:
             self._load(lake, entry, proof)
         for r, t, count in self._counted():
@@ -66,12 +70,43 @@ class SettledRows:
         connection = self._rows.connection
         connection.register("block", block)
         kept = connection.sql(unsettled(table, "block", "settled_rows")).to_arrow_table()
+        if removed := block.num_rows - kept.num_rows:
+            self._removed[table] += removed
+            names = ", ".join(name for name in _NAMES if name in block.column_names)
+            connection.execute(
+                f"INSERT INTO settled_there BY NAME SELECT '{table}' AS \"table\", {names} "  # noqa: S608  own names
+                f"FROM ({settled_of(table, 'block', 'settled_rows')})"
+            )
         connection.unregister("block")
-        self._removed[table] += block.num_rows - kept.num_rows
         return kept.cast(block.schema)
 
-    def prove(self, proof: Proof) -> None:
-        """Every mark was of one row, once all tables were read."""
+    def take_erased(self) -> dict[str, int]:
+        """Take the settled rows out of the scratch table `recorded`; by table how many of them are not there.
+
+        What is still there was recorded by an erasure that was killed.
+        """
+        if not self._is_any:
+            return {}
+        ask = self._rows.connection.execute
+        texts = ", ".join(f"{name}_text AS {name}" for name in _NAMES)
+        ask(f'CREATE TABLE named AS SELECT DISTINCT "table", {texts} FROM recorded')  # noqa: S608  own names
+        gone = {}
+        for table in _TABLES[1:]:
+            of_table = f"(SELECT * FROM named WHERE \"table\" = '{table}')"  # noqa: S608  own names
+            ask(f"CREATE OR REPLACE TABLE marked AS {settled_of(table, of_table, 'settled_rows')}")
+            missing = f"SELECT count(*) FROM ({unsettled(table, 'marked', 'settled_there')})"  # noqa: S608  own names
+            gone[table] = int(ask(missing).fetchall()[0][0])
+            same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM recorded.{name}_text" for name in _NAMES)
+            ask(f"DELETE FROM recorded USING marked r WHERE recorded.\"table\" = '{table}' AND {same}")  # noqa: S608
+        return gone
+
+    def prove(self, proof: Proof, erased: Mapping[str, int]) -> None:
+        """Every mark was of one row, once all tables were read.
+
+        Args:
+            proof: gets the breaches.
+            erased: by table how many of them were erased, see `take_erased`.
+        """
         if not self._is_any:
             return
         marks = dict(
@@ -80,8 +115,10 @@ class SettledRows:
             ).fetchall()
         )
         for table, removed in self._removed.items():
-            if removed != marks.get(table, 0):
+            if removed + erased.get(table, 0) != marks.get(table, 0):
                 sentence = f"replays settled {many(marks.get(table, 0), 'row')} of {table}, {removed:,} are there"
+                if erased.get(table):
+                    sentence += f" and {erased[table]:,} were erased"
                 proof.add("settled", sentence)
 
     def _load(self, lake: ExistingLake, entry: Entry, proof: Proof) -> None:

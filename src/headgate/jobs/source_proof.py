@@ -42,7 +42,8 @@ def prove_source(
     sql(
         "CREATE TABLE absent AS SELECT s.shard, s.sequence, s.sub, s.sequence < begin AS is_skipped "
         "FROM source s JOIN reread USING (shard) ANTI JOIN rows r ON "
-        "r.shard = s.shard AND r.sequence = s.sequence AND r.sub = s.sub"
+        "r.shard = s.shard AND r.sequence = s.sequence AND r.sub = s.sub ANTI JOIN erased e ON "
+        "e.shard = s.shard AND e.sequence = s.sequence AND e.sub = s.sub"
     )
     proof.skipped = sql("SELECT count(*) FROM absent WHERE is_skipped").fetchall()[0][0]
     proof.undelivered = _count_undelivered(rows)
@@ -89,11 +90,14 @@ def _note_reread(rows: PositionRows, proof: Proof, found: Reread, *, is_from_sta
     """Make the table `reread`: of each shard that the source has, where the runs began and where it begins now."""
     sql = rows.connection.execute
     sql(f"CREATE TABLE reread(shard INTEGER, begin {rows.sequence_type}, held {rows.sequence_type})")
-    full = {number for (number,) in sql("SELECT DISTINCT shard FROM rows").fetchall()}
+    sql("CREATE VIEW committed AS SELECT shard, sequence FROM rows UNION ALL SELECT shard, sequence FROM erased")
+    full = {number for (number,) in sql("SELECT DISTINCT shard FROM committed").fetchall()}
     gone = {s for s in found.ends if is_forgetful and s not in found.begins and rows.shard_number(s) in full}
     for shard in found.ends.keys() - gone:
         number = rows.shard_number(shard)
-        first = None if is_from_start else sql("SELECT min(sequence) FROM rows WHERE shard = ?", [number]).fetchall()
+        first = (
+            None if is_from_start else sql("SELECT min(sequence) FROM committed WHERE shard = ?", [number]).fetchall()
+        )
         held = rows.value(found.begins.get(shard, 0) if is_forgetful else 0)
         sql("INSERT INTO reread VALUES (?, ?, ?)", [number, first[0][0] if first else rows.value(0), held])
     proof.reread_shards = len(found.ends.keys() - gone)

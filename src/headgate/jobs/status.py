@@ -13,6 +13,7 @@ from deltalake.exceptions import DeltaError
 
 from headgate.core.schema import TABLES
 from headgate.errors import ConfigError, TransientError
+from headgate.jobs.erased_status import ErasureStatus, Missing, erasure_status
 from headgate.jobs.existing import ExistingLake, shown_number
 from headgate.lake.delta import open_table
 from headgate.lake.entry import Entry
@@ -46,7 +47,7 @@ class ShardStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableStatus:
-    """One table: rows (None where only counting lines would tell), files and their bytes, as published."""
+    """One table: rows (None where only counting them would tell), files and their bytes, as published."""
 
     rows: int | None
     files: int
@@ -82,6 +83,7 @@ class Status:
     lease: Holder | None
     is_lease_stale: bool
     unpublished: list[int]
+    erasures: ErasureStatus
 
 
 def status(lake: ExistingLake) -> Status:
@@ -94,6 +96,7 @@ def status(lake: ExistingLake) -> Status:
     shards, unread = _shards(state)
     unpublished = _unpublished(lake, state.number)
     holder, is_stale = _lease(lake.storage)
+    erasures, missing = erasure_status(lake, state)
     return Status(
         lake=lake.path,
         format=lake.about.format,
@@ -105,11 +108,12 @@ def status(lake: ExistingLake) -> Status:
         event_types=len(state.event_types),
         shards=shards,
         unread_files=unread,
-        tables=_tables(lake, state, unpublished),
+        tables=_tables(lake, state, unpublished, erasures.rows, missing),
         claims=_claims(lake, state),
         lease=holder,
         is_lease_stale=is_stale,
         unpublished=[entry.number for entry in unpublished],
+        erasures=erasures,
     )
 
 
@@ -183,16 +187,21 @@ def _unpublished(lake: ExistingLake, last: int) -> list[Entry]:
     return found
 
 
-def _tables(lake: ExistingLake, state: LedgerState, unpublished: list[Entry]) -> dict[str, TableStatus]:
+def _tables(
+    lake: ExistingLake, state: LedgerState, unpublished: list[Entry], erased: Mapping[str, int], missing: Missing
+) -> dict[str, TableStatus]:
     hidden = sum((entry.net for entry in unpublished), Counts())
     if lake.about.format == "delta":
         shown = state.settled - sum((entry.settles for entry in unpublished), Counts())
-        settled = {"duplicates": shown.duplicates, "rejected": shown.rejected}
+        settled: dict[str, int | None] = {"duplicates": shown.duplicates, "rejected": shown.rejected}
+        for table, count in missing.settled.items():
+            settled[table] = None if missing.doubtful.get(table) else (settled[table] or 0) - count
         return {table: _delta_table(lake, table, settled.get(table, 0)) for table in TABLES}
-    rows: dict[str, int | None] = {
-        "events": state.counts.accepted - hidden.accepted,
-        "duplicates": state.counts.duplicates - hidden.duplicates,
-        "rejected": state.counts.rejected - hidden.rejected,
+    counts = state.counts - hidden
+    counted = {"events": counts.accepted, "duplicates": counts.duplicates, "rejected": counts.rejected}
+    rows = {
+        table: None if missing.doubtful.get(table) else count - erased.get(table, 0) + missing.settled.get(table, 0)
+        for table, count in counted.items()
     }
     return {
         table: TableStatus(rows=rows.get(table), files=len(sizes), size_bytes=sum(sizes))
@@ -201,15 +210,16 @@ def _tables(lake: ExistingLake, state: LedgerState, unpublished: list[Entry]) ->
     }
 
 
-def _delta_table(lake: ExistingLake, table: str, settled: int) -> TableStatus:
-    """Rows that replays have settled are not counted."""
+def _delta_table(lake: ExistingLake, table: str, settled: int | None) -> TableStatus:
+    """Rows that replays have settled are not counted; None: nobody can tell how many of them are there."""
     try:
         actions = open_table(lake.storage, table).get_add_actions(flatten=True)
     except DeltaError:
         return TableStatus(rows=None, files=0, size_bytes=0)
     sizes, rows = actions["size_bytes"].to_pylist(), actions["num_records"].to_pylist()
     is_known = all(count is not None for count in rows)
-    return TableStatus(rows=sum(rows) - settled if is_known else None, files=len(sizes), size_bytes=sum(sizes))
+    shown = sum(rows) - settled if is_known and settled is not None else None
+    return TableStatus(rows=shown, files=len(sizes), size_bytes=sum(sizes))
 
 
 def folder_size(folder: Path) -> tuple[int, int]:

@@ -21,6 +21,8 @@ error output. Firehose records no fault for `Dropped`, and the events reach the 
 Claims: as everywhere, an event is accepted where its own position owns its id, so that a retry gets the answer of the
 first time. New event types are noted in the ledger, accepted events are not: there is no entry an invocation.
 A new claim generation is entered in the ledger before the store answers, and the store is filled from the ledger.
+A copy of an erased event is a duplicate of it. A retry of an invocation whose events were filed and erased meanwhile
+still gets the answer of the first time; filing knows their positions.
 The gap: what Firehose was told to deliver and `build` has not filed is not in the ledger, so that a copy of it that
 comes after the store lost its data is accepted again. `build` makes it once: of an id within the window it files the
 first and moves the other to the duplicates.
@@ -132,7 +134,8 @@ class Transformation:
         return self._attempts.make(attempt, remaining_seconds) if batch.num_records else []
 
     def _decide(self, batch: RecordBatch, subs: Callable[[Rows, Rows], Rows]) -> Decided:
-        claims, state = self._attempts.in_step(self._lake.refresh())
+        judges, state = self._attempts.in_step(self._lake.refresh())
+        claims = judges.claims
         source = OneBatch(batch)
         parts = self._pipeline(source, claims, self._lake).prepare(batch)
         decider = Decider(
@@ -142,6 +145,8 @@ class Transformation:
             window_us=self._flow.window_us,
             max_event_types=self._flow.max_event_types,
             refills=self._flow.refills,
+            erased=judges.erased,
+            is_again=True,
         )
         decided = decider.decide(_renumbered(parts, subs))
         if decided.new_types:

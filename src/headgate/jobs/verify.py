@@ -18,6 +18,8 @@ from headgate.core.limits import Limits
 from headgate.core.privacy import Privacy
 from headgate.errors import ConfigError, PermanentError
 from headgate.jobs import row_proof, source_proof
+from headgate.jobs.erased_again import prove_erased_ids
+from headgate.jobs.erased_positions import ErasedPositions, check_calm
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.ledger_proof import LedgerProof, prove_ledger
 from headgate.jobs.position_rows import PositionRows
@@ -25,6 +27,7 @@ from headgate.jobs.proof import Proof
 from headgate.jobs.settled_rows import SettledRows, check_still
 from headgate.jobs.source_rows import create_source_table, reread
 from headgate.jobs.table_rows import create_tables, load_tables, quality_counts
+from headgate.lake.erasures import erasures
 from headgate.lake.filed import FILED
 from headgate.ports import LedgerState, Source
 from headgate.records import Shard, ShardState
@@ -85,6 +88,7 @@ def verify(
     """
     proof = Proof(lake=lake.path, format=lake.about.format, source=source_name, window_us=settings.window_us)
     describe("ledger")
+    known = erasures(lake.storage)
     ledger = prove_ledger(lake, proof)
     mine = _shards_of(ledger, source_name)
     with tempfile.TemporaryDirectory(prefix="headgate-verify-", dir=settings.folder) as folder:
@@ -94,8 +98,10 @@ def verify(
             create_tables(rows)
             settled = SettledRows(lake, ledger.replays, rows, proof)
             load_tables(lake, rows, settled, proof, advance)
-            settled.prove(proof)
-            _prove_tables(lake, ledger, rows, settled, proof)
+            check_calm(lake, known, proof)
+            erased = ErasedPositions(lake, rows, settled, proof)
+            settled.prove(proof, erased.settled)
+            _prove_tables(lake, ledger, rows, settled, erased, proof)
             if source is not None:
                 describe("source")
                 create_source_table(rows)
@@ -129,15 +135,21 @@ def _scratch(folder: Path, ledger: LedgerProof, memory_limit: str) -> PositionRo
 
 
 def _prove_tables(
-    lake: ExistingLake, ledger: LedgerProof, rows: PositionRows, settled: SettledRows, proof: Proof
+    lake: ExistingLake,
+    ledger: LedgerProof,
+    rows: PositionRows,
+    settled: SettledRows,
+    erased: ErasedPositions,
+    proof: Proof,
 ) -> None:
     latest = latest_state(lake, ledger.state)
     check_still(latest, ledger.state, lake.path)
-    row_proof.prove_counts(lake, rows, proof, ledger, settled.deltas)
-    row_proof.prove_filed(rows, proof, ledger, latest)
+    row_proof.prove_counts(lake, rows, proof, ledger, settled.deltas, erased.counts)
+    row_proof.prove_filed(rows, proof, ledger, latest, erased.filed)
     row_proof.prove_outside(rows, proof, latest)
     row_proof.prove_positions(rows, proof)
     row_proof.prove_ids(rows, proof)
+    prove_erased_ids(lake, rows, proof)
     row_proof.prove_originals(rows, proof)
     row_proof.prove_quality(quality_counts(lake, proof), proof, ledger, latest)
 

@@ -2,7 +2,8 @@
 
 Format: `_headgate/erasures/<id>/rows.parquet` (ERASED), written before the first row goes, so that a row is in its
 table or in a record at any moment, or in both while an erasure is under way; `_headgate/erasures/<id>/receipt.json`
-once all is done; `_headgate/erasures/secret` (64 hexadecimal digits), made once.
+once all is done, which names the killed ones that were finished with it; `_headgate/erasures/secret` (64 hexadecimal
+digits), made once.
 
 Law: a record is never taken back. What says that a row was erased is the record *and* its absence from the table.
 """
@@ -10,19 +11,26 @@ Law: a record is never taken back. What says that a row was erased is the record
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection, Iterator
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from headgate.core.erased import ERASED
+from headgate.core.erased import ERASED, Erased
 from headgate.errors import PermanentError
 from headgate.lake.storage import Storage
 
 FOLDER = "_headgate/erasures/"
 _SECRET = f"{FOLDER}secret"
 _ROWS = "/rows.parquet"
+_RECEIPT = "/receipt.json"
 _SECRET_BYTES = 32
+
+
+class _Receipt(msgspec.Struct):
+    continues: list[str] = []  # killed erasures that this one has finished
 
 
 def rows_path(erasure: str) -> str:
@@ -43,6 +51,49 @@ def write_rows(storage: Storage, erasure: str, rows: pa.Table) -> None:
     storage.put(rows_path(erasure), memoryview(sink.getvalue()))
 
 
+def erasures(storage: Storage) -> dict[str, bool]:
+    """The erasures of a lake by their ids: False where neither its own receipt nor another's says that one is done.
+
+    Raises:
+        TransientError: the storage did not answer.
+        PermanentError: a receipt cannot be read.
+    """
+    paths = sorted(storage.list(FOLDER))
+    finished: set[str] = set()
+    for path in paths:
+        if path.endswith(_RECEIPT):
+            finished.add(path.removeprefix(FOLDER).removesuffix(_RECEIPT))
+            try:
+                finished.update(msgspec.json.decode(storage.get(path) or b"", type=_Receipt).continues)
+            except msgspec.DecodeError as error:
+                raise PermanentError(
+                    f"{storage.root}/{path} cannot be read ({error}): restore it from a backup"
+                ) from error
+    ids = [path.removeprefix(FOLDER).removesuffix(_ROWS) for path in paths if path.endswith(_ROWS)]
+    return {name: name in finished for name in ids}
+
+
+def recorded(storage: Storage, ids: Collection[str] | None = None) -> Iterator[pa.Table]:
+    """ERASED, erasure by erasure; a row may stand in several.
+
+    Args:
+        storage: of the lake.
+        ids: of these erasures only; None for all.
+
+    Raises:
+        TransientError: the storage did not answer.
+        PermanentError: a record cannot be read.
+    """
+    for path in storage.list(FOLDER) if ids is None else map(rows_path, ids):
+        if path.endswith(_ROWS) and (content := storage.get(path)) is not None:
+            try:
+                yield pq.read_table(pa.BufferReader(content)).cast(ERASED)
+            except pa.ArrowException as error:
+                raise PermanentError(
+                    f"{storage.root}/{path} cannot be read ({error}): restore it from a backup"
+                ) from error
+
+
 def erased_rows(storage: Storage) -> pa.Table:
     """ERASED of all erasures, each row once; without an erasure it costs one listing of an empty prefix.
 
@@ -50,15 +101,7 @@ def erased_rows(storage: Storage) -> pa.Table:
         TransientError: the storage did not answer.
         PermanentError: a record cannot be read.
     """
-    tables = [ERASED.empty_table()]
-    for path in storage.list(FOLDER):
-        if path.endswith(_ROWS) and (content := storage.get(path)) is not None:
-            try:
-                tables.append(pq.read_table(pa.BufferReader(content)).cast(ERASED))
-            except pa.ArrowException as error:
-                raise PermanentError(
-                    f"{storage.root}/{path} cannot be read ({error}): restore it from a backup"
-                ) from error
+    tables = [ERASED.empty_table(), *recorded(storage)]
     if len(tables) < 3:
         return tables[-1]
     names = [name for name in ERASED.names if name != "digest"]
@@ -69,6 +112,18 @@ def erased_rows(storage: Storage) -> pa.Table:
 def has_digests(rows: pa.Table) -> bool:
     """True where ids of erased events are still claimed."""
     return bool(pc.any(pc.is_valid(rows["digest"])).as_py())
+
+
+def erased_events(storage: Storage) -> Erased | None:
+    """What keeps the ids of erased events claimed; None where there are none.
+
+    Raises:
+        TransientError: the storage did not answer.
+        PermanentError: a record or the secret cannot be read.
+    """
+    rows = erased_rows(storage)
+    rows = rows.filter(pc.is_valid(rows["digest"]))
+    return Erased(rows=rows, secret=secret_of(storage)) if rows.num_rows else None
 
 
 def secret_of(storage: Storage, *, is_made: bool = False) -> bytes:

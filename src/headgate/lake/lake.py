@@ -11,11 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from headgate import __version__
+from headgate.core.erased import Erased
 from headgate.core.schema import TIMESTAMP
 from headgate.errors import TransientError
 from headgate.lake.accepted import ids_since
 from headgate.lake.delta import DeltaTables
 from headgate.lake.entry import Entry, Kind, abandoned_of, files_of, new_entry, ranges_of, shard_range
+from headgate.lake.erasures import erased_events
 from headgate.lake.layout import LAYOUT, Format, LakeFormat, settle_format
 from headgate.lake.ledger import Ledger
 from headgate.lake.opening import open_storage
@@ -204,6 +206,10 @@ class TableLake:
         """
         last, is_delta = self.refresh().number, self.about.format == "delta"
         return ids_since(self.storage, self._ledger.entry, number, last, since_us, is_delta=is_delta)
+
+    def erased(self) -> Erased | None:
+        """What keeps the ids of erased events claimed, read anew; None where there are none."""
+        return erased_events(self.storage)
 
     def close(self) -> None:
         """End the threads. May be called twice."""

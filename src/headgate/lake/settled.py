@@ -72,8 +72,18 @@ def unsettled(table: str, rows: str, settled: str) -> str:
         rows: name of the relation with its rows.
         settled: name of the relation with SETTLED rows.
     """
+    return f"SELECT r.* FROM {rows} r ANTI JOIN {settled} s ON {_is_mark(table)}"  # noqa: S608  own names
+
+
+def settled_of(table: str, rows: str, settled: str) -> str:
+    """SQL that gives the others, see `unsettled`."""
+    return f"SELECT r.* FROM {rows} r SEMI JOIN {settled} s ON {_is_mark(table)}"  # noqa: S608  own names
+
+
+def _is_mark(table: str) -> str:
+    """True where a row `s` of SETTLED marks a row `r` of a table."""
     original = " AND s.original_shard = r.original_shard AND s.original_sequence = r.original_sequence"
     return (
-        f"SELECT r.* FROM {rows} r ANTI JOIN {settled} s ON s.\"table\" = '{table}' AND s.source = r.source "  # noqa: S608  own names
-        f"AND s.shard = r.shard AND s.sequence = r.sequence{original if table == 'duplicates' else ''}"
+        f"s.\"table\" = '{table}' AND s.source = r.source AND s.shard = r.shard AND s.sequence = r.sequence"
+        f"{original if table == 'duplicates' else ''}"
     )

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from headgate.core.erased import Erased
 from headgate.errors import CommitUnknown
 from headgate.ports import ClaimStore, CommittedIds, Lake, LedgerState, Source
 from headgate.records import Claims, Receipt, RecordBatch, Shard, ShardState, Staged, Verdicts
@@ -200,6 +201,10 @@ class LoggedLake:
     def claims_since(self, number: int, since_us: int | None) -> Iterator[tuple[int, CommittedIds]]:
         """See Lake."""
         return self._log.do("lake.claims_since", lambda: self._inner.claims_since(number, since_us), str(number))
+
+    def erased(self) -> Erased | None:
+        """See Lake; no effect."""
+        return self._inner.erased()
 
     def close(self) -> None:
         """See Lake; no effect."""

@@ -15,6 +15,7 @@ from headgate.config import environment, resolve
 from headgate.consumer import Lease
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json, print_pairs, progress, seconds
+from headgate.jobs.proof import many
 from headgate.jobs.rebuild import Rebuilt, rebuild
 from headgate.lake.lake import TableLake
 from headgate.lake.layout import ClaimsIdentity
@@ -52,6 +53,7 @@ def command(lake: str, dedup: str | None, config_path: Path | None, as_json: boo
     print_pairs(
         {
             "claims": f"{number(rebuilt.claims)} from the accepted events of {lake}",
+            **({"erased": many(rebuilt.erased, "id") + " of erased events known, too"} if rebuilt.erased else {}),
             "store": store,
             "generation": f"{rebuilt.generation}, ledger entry {number(rebuilt.number)}",
             "took": seconds(took),

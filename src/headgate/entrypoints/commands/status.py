@@ -63,6 +63,7 @@ def _print(found: Status) -> None:
             "lease": _lease(found),
             "claims": _claims(found),
             "not published": _unpublished(found),
+            **({"erasures": _erasures(found)} if found.erasures.number else {}),
         }
     )
     click.echo()
@@ -115,6 +116,15 @@ def _unpublished(found: Status) -> str:
     if not numbers:
         return "nothing: all rows can be read"
     return f"{number(len(numbers))} entries from {number(numbers[0])} on; the next run shows them"
+
+
+def _erasures(found: Status) -> str:
+    erasures = found.erasures
+    rows = ", ".join(f"{name} {number(count)}" for name, count in erasures.rows.items()) or "no rows"
+    said = f"{number(erasures.number)}, erased: {rows}"
+    if not erasures.unfinished:
+        return said
+    return safe(f"{said}; not finished: {', '.join(erasures.unfinished[:SHOWN_SHARDS])}: run `headgate erase` again")
 
 
 def _shard(shard: ShardStatus) -> tuple[str, str, str, str]:

@@ -150,6 +150,9 @@ def print_proof(proof: Proof) -> None:
         "ledger": many(proof.entries, "entry", "entries") + (", chained and adding up" if proof.is_proven else ""),
         "tables": ", ".join(f"{name} {number(rows)}" for name, rows in proof.rows.items()),
     }
+    if any(proof.erased.values()):
+        erased = ", ".join(f"{name} {number(rows)}" for name, rows in proof.erased.items() if rows)
+        lines["erased"] = erased + ("; with the tables as many as the ledger counts" if proof.is_proven else "")
     if proof.is_proven:
         lines["positions"] = "each exactly once in events, duplicates and rejected"
         lines["ids"] = f"none accepted twice within {seconds(proof.window_us / 1e6)}; every duplicate has its original"

@@ -156,6 +156,18 @@ def _check_counts(world: World, tables: Mapping[str, Sequence[Row]]) -> None:
     assert +of_shard == +of_ledger
 
 
+def heirs_of(sent: Sequence[Sent]) -> set[Place]:
+    """Places that orphans may name as originals, where a shared store outlives a killed or fenced consumer.
+
+    A claim that was not committed judges a copy, and a third one, more than the window later, takes the id over before
+    the claim's own record is read again: `verify` names such orphans.
+    """
+    times: dict[int | None, list[int]] = {}
+    for part in sent:
+        times.setdefault(part.key, []).append(part.arrived_us)
+    return {part.place for part in sent if max(times[part.key]) - min(times[part.key]) > WINDOW_US}
+
+
 def _is_conserved(counts: Counts) -> bool:
     return counts.received == counts.accepted + counts.duplicates + counts.rejected
 

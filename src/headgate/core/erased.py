@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from headgate.core.columns import one_array
+from headgate.core.keys import keys_of
 from headgate.core.schema import TIMESTAMP
 from headgate.records import KEY_BYTES
 
@@ -26,6 +29,8 @@ ERASED = pa.schema(
         pa.field("digest", pa.binary(KEY_BYTES)),
     ]
 )
+
+CLOCK_US = 24 * 3_600_000_000  # microseconds by which a clock may be wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +59,43 @@ def digests_of(keys: npt.NDArray[np.uint8], secret: bytes) -> npt.NDArray[np.uin
     digest = hashlib.blake2b
     found = b"".join(digest(key, digest_size=KEY_BYTES, key=secret).digest() for key in map(bytes, keys))
     return np.frombuffer(found, dtype=np.uint8).reshape(-1, KEY_BYTES)
+
+
+def erased_of(table: str, rows: pa.Table, secret: bytes) -> pa.Table:
+    """What is kept of rows that are taken out of a table.
+
+    Args:
+        table: `events`, `duplicates` or `rejected`.
+        rows: of it; of events with `event_uuid`, of duplicates with the position of the original.
+        secret: of the digests.
+
+    Returns:
+        ERASED.
+    """
+    count = rows.num_rows
+    digest = pa.nulls(count, ERASED.field("digest").type)
+    if table == "events" and count:
+        found = digests_of(keys_of(one_array(rows["event_uuid"].cast(pa.string()))), secret)
+        digest = pa.Array.from_buffers(ERASED.field("digest").type, count, [None, pa.py_buffer(found.tobytes())])
+    columns = {name: rows[name] for name in ERASED.names if name in rows.column_names}
+    columns |= {"table": pa.array([table] * count, pa.string()), "digest": digest}
+    whole = [columns.get(field.name, pa.nulls(count, field.type)) for field in ERASED]
+    return pa.table(whole, names=ERASED.names).cast(ERASED)
+
+
+def without_old_digests(rows: pa.Table, erased_us: int, now_us: int, window_us: int) -> pa.Table:
+    """ERASED without digests of events that arrived, and were erased, more than a window ago.
+
+    Copies of old events come with old files, whatever the time is: hence the time of the erasure.
+
+    Args:
+        rows: ERASED.
+        erased_us: when the erasure ended, microseconds since 1970 UTC.
+        now_us: wall clock, which may be wrong by a day.
+        window_us: of de-duplication, microseconds.
+    """
+    oldest_us = now_us - window_us - CLOCK_US
+    since = pc.max_element_wise(rows["arrived_at"].cast(pa.int64()), pa.scalar(erased_us, pa.int64()))
+    is_open = pc.greater_equal(since, oldest_us)
+    digest = pc.if_else(is_open, rows["digest"], pa.scalar(None, ERASED.field("digest").type))
+    return rows.set_column(rows.schema.get_field_index("digest"), ERASED.field("digest"), digest)

@@ -36,6 +36,33 @@ def inflate(record: bytes, limits: Limits) -> bytes:
     return record
 
 
+def inflated_part(record: bytes, limits: Limits) -> bytes:
+    """As much of a gzip or zstd record as can be inflated, of a broken or too large one too; nothing of any other."""
+    out = bytearray()
+    rest = record
+    try:
+        while rest.startswith((GZIP_MAGIC, ZSTD_MAGIC)) and len(out) <= limits.max_record_bytes:
+            rest = _inflate_member(rest, out, limits)
+    except (zlib.error, zstandard.ZstdError):
+        pass  # what came before the break counts
+    return bytes(out[: limits.max_record_bytes])
+
+
+def _inflate_member(record: bytes, out: bytearray, limits: Limits) -> bytes:
+    """Inflate one gzip member or zstd frame step by step; gives what stands behind it."""
+    is_gzip = record.startswith(GZIP_MAGIC)
+    unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    unzstd = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW).decompressobj()
+    stream = unzip if is_gzip else unzstd
+    for start in range(0, len(record), ZSTD_STEP):
+        out += stream.decompress(record[start : start + ZSTD_STEP])
+        if stream.eof:
+            return stream.unused_data + record[start + ZSTD_STEP :]
+        if len(out) > limits.max_record_bytes:
+            break
+    return b""
+
+
 def _gunzip(record: bytes, limits: Limits) -> bytes:
     out = bytearray()
     rest = record

@@ -29,6 +29,7 @@ COMMANDS = {
     "compact": "Join small files to large ones and delete what nobody needs.",
     "verify": "Prove that nothing was lost and nothing is there twice.",
     "replay": "Judge rejected records anew, with the rules and limits of today.",
+    "erase": "Remove one person's rows from every table, and keep a receipt.",
     "rebuild": "Rebuild the claim store from the lake.",
     "init": "Write a commented configuration file.",
     "doctor": "Check what works on this machine and what does not.",

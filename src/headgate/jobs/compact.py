@@ -3,7 +3,8 @@
 Law: runs beside consumers and never holds them up; whoever commits first wins. Killed anywhere, the lake is as before
 or as after a commit, and files that were written for nothing are orphans, which a later run deletes.
 
-Order matters: files are joined, then a checkpoint is written, then removed files are deleted, then orphans.
+Order matters: files are joined, then a checkpoint is written, then removed files are deleted, then orphans. Digests of
+erased ids whose window has passed are dropped.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from headgate.errors import CommitConflict, ConfigError, PermanentError, Transie
 from headgate.jobs.existing import ExistingLake
 from headgate.lake.bins import Bin, plan
 from headgate.lake.delta_log import write_checkpoint
+from headgate.lake.erase_receipt import drop_digests
 from headgate.lake.join import FileTaken, join, new_path_beside
 from headgate.lake.live import LiveFiles, read_live
 from headgate.lake.rewrite import Joined, RewriteLog
@@ -138,6 +140,8 @@ def compact(
             if settings.with_orphans
             else 0
         )
+        if not settings.is_dry_run:
+            drop_digests(lake.storage, now_us())
         for table in tables_of(lake.storage):
             if watch.stop():
                 break

@@ -11,12 +11,13 @@ from headgate.errors import PermanentError
 
 
 @contextmanager
-def held(lease: Lease | None, what: str) -> Iterator[None]:
+def held(lease: Lease | None, what: str, patience_seconds: float = 0.0) -> Iterator[None]:
     """Hold the lease; on a remote lake that of a holder that was killed is free after a while.
 
     Args:
         lease: None where there is no need of one.
         what: the job, for the message.
+        patience_seconds: how long another process is waited for, at least.
 
     Raises:
         PermanentError: another process works on the lake.
@@ -26,7 +27,7 @@ def held(lease: Lease | None, what: str) -> Iterator[None]:
         return
     began = time.monotonic()
     while not lease.try_acquire():
-        if time.monotonic() - began >= lease.patience_seconds:
+        if time.monotonic() - began >= max(lease.patience_seconds, patience_seconds):
             raise PermanentError(
                 f"the lake is in use by {lease.holder() or 'another process'}: stop it, then {what} again"
             )

@@ -217,14 +217,14 @@ def _number(position: str | None, name: str, proof: Proof) -> int:
 
 
 def _check_files(entry: Entry, name: str, proof: Proof) -> None:
-    """The entry's files hold as many rows as it counts."""
+    """The entry's files hold as many rows as it counts, with those that were erased from them."""
     counts = entry.counts
     for table, expected in (
         ("events", counts.accepted),
         ("duplicates", counts.duplicates),
         ("rejected", counts.rejected),
     ):
-        rows = sum(file.rows for file in entry.files if file.table == table)
+        rows = sum(file.rows + file.erased for file in entry.files if file.table == table)
         if rows != expected:
             proof.add("conservation", f"{name} counts {expected:,} rows of {table}, but its files say {rows:,}")
 
@@ -253,7 +253,7 @@ def missing_files(lake: ExistingLake, numbers: Iterable[int], table: str) -> lis
     gone: list[str] = []
     for number in numbers:
         for file in lake.entry(number).files:
-            if file.table == table and not lake.storage.exists(file.published):
+            if file.table == table and file.rows and not lake.storage.exists(file.published):
                 gone.append(file.published)
                 if len(gone) >= MAX_EXAMPLES:
                     return gone

@@ -8,9 +8,11 @@ one statement of that kind is run, in a database in memory without tables of its
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import accumulate
 from tempfile import TemporaryDirectory
 
 import duckdb
@@ -171,15 +173,19 @@ def _show_analytics(connection: duckdb.DuckDBPyConnection, storage: Storage, sql
 
 
 def _set_back(opened: DeltaTable, table: str, moment: datetime) -> None:
-    """Turn a table to the version that was shown at a moment."""
-    made_ms = min(entry["timestamp"] for entry in opened.history())
-    if moment.timestamp() * 1000 < made_ms:
-        raise ConfigError(
-            f"--as-of {moment.isoformat()}: {table} is known from "
-            f"{datetime.fromtimestamp(made_ms / 1000, tz=moment.tzinfo).isoformat()} on"
-        )
+    """Turn a table to the version that was shown at a moment, by what the versions say of themselves.
+
+    delta-rs goes by when their files were last written, and an erasure writes some anew.
+    """
+    moment_ms = moment.timestamp() * 1000
+    versions = sorted((entry["version"], entry["timestamp"]) for entry in opened.history())
+    made_ms = list(accumulate((ms for _, ms in versions), max))  # no version is older than the one before
+    shown = bisect_right(made_ms, moment_ms) - 1
+    if shown < 0:
+        first = datetime.fromtimestamp(made_ms[0] / 1000, tz=moment.tzinfo)
+        raise ConfigError(f"--as-of {moment.isoformat()}: {table} is known from {first.isoformat()} on")
     try:
-        opened.load_as_version(moment)
+        opened.load_as_version(versions[shown][0])
     except DeltaError as error:
         raise ConfigError(f"--as-of {moment.isoformat()}: {table} cannot be shown as it was then: {error}") from error
 

@@ -77,7 +77,9 @@ def of_entries(entries: Iterable[Entry], after: int, max_files: int, created_dat
         if found.num_files >= max_files:
             break
         for file in entry.files:
-            if file.table == "events" and created_date in (None, date.fromisoformat(file.partition["created_date"])):
+            if not file.rows or file.table != "events":
+                continue
+            if created_date in (None, date.fromisoformat(file.partition["created_date"])):
                 piece = Piece(file.published, file.size, file.partition["created_date"], entry.number)
                 found.add(file.partition["event_type"], piece)
         found.upto = entry.number

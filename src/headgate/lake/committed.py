@@ -56,7 +56,7 @@ def committed_ids(storage: Storage, entry: Entry, since_us: int | None) -> Itera
     num_waiting = 0
     num_given = 0
     for file in entry.files:
-        if file.table != "events":
+        if file.table != "events" or not file.rows:
             continue
         for rows in _read(file, _content(storage, file)):
             if since_us is not None:

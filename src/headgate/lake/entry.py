@@ -50,7 +50,11 @@ class Abandoned(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A data file of the entry; see records.StagedFile. `target` is absent where it is the same as `path`."""
+    """A data file of the entry; see records.StagedFile. `target` is absent where it is the same as `path`.
+
+    An erasure changes path, size and rows to those of what is left of the file, and counts the rows that it took away
+    in `erased`: rows and erased are together what was committed. A file without rows may be gone.
+    """
 
     table: str
     path: str
@@ -59,6 +63,7 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     partition: dict[str, str] = {}
     target: str | None = None
     stats: dict[str, Any] = {}
+    erased: int = 0
 
     @property
     def published(self) -> str:

@@ -1,14 +1,15 @@
-"""Small Parquet files of one partition joined to large ones, row by row, in the order in which they were written.
+"""Parquet files made of others, row by row: small ones of a partition joined to large ones, or one without some rows.
 
-Law: a row is never changed: columns, types and values are those of the files, and files with other columns are not
-joined with each other. Memory holds one file that is read, one row group and the file that is made, whatever the size
-of the table. Statistics are kept for times only, as in parquet.py.
+Law: a row is never changed: columns, types and values are those of the files, in the order in which they were written,
+and files with other columns are not joined with each other. Memory holds one file that is read, one row group and the
+file that is made, whatever the size of the table. Statistics are kept for times only, as in parquet.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +27,31 @@ LEVEL = 3  # of zstd; off the hot path, where a file is read more often than it 
 READ_ROWS = 1_024  # rows of a file that are read at a time; one may have megabytes
 _AHEAD_FILES, _AHEAD_BYTES = 64, 32 << 20  # of a remote storage, fetched side by side
 _FETCH_THREADS = 16
+
+
+class Sized(Protocol):
+    """A file by its path, relative to the lake, and its bytes."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+
+_File = TypeVar("_File", bound=Sized)
+
+
+class Made(NamedTuple):
+    """A Parquet file in memory: its bytes, rows and Delta statistics."""
+
+    content: memoryview
+    rows: int
+    stats: dict[str, Any]
 
 
 class FileTaken(CommitConflict):
@@ -59,7 +85,7 @@ def join(
         PermanentError: a file cannot be read, or is gone though the table shows it.
     """
     joiner: _Joiner | None = None
-    for file, content in _contents(storage, files):
+    for file, content in contents(storage, files):
         if content is None:
             raise _missing(storage, file, is_gone)
         try:
@@ -68,13 +94,33 @@ def join(
                 yield from joiner.write(storage, new_path, now_us)
                 joiner = None
             joiner = joiner or _Joiner(_plain_schema(opened))
-            joiner.add(file, opened)
+            joiner.add(opened, file)
         except pa.ArrowException as error:
             raise PermanentError(
                 f"{storage.root}/{file.path} cannot be read: {error}; restore it from a backup"
             ) from error
     if joiner is not None:
         yield from joiner.write(storage, new_path, now_us)
+
+
+def filtered(name: str, content: bytes, is_kept: Callable[[pa.RecordBatch], pa.BooleanArray]) -> Made:
+    """A Parquet file without some of its rows.
+
+    Args:
+        name: of the file, for the message.
+        content: its bytes.
+        is_kept: tells of a block of its rows which stay.
+
+    Raises:
+        PermanentError: it cannot be read.
+    """
+    try:
+        opened = pq.ParquetFile(pa.BufferReader(content))
+        joiner = _Joiner(_plain_schema(opened))
+        joiner.add(opened, None, is_kept)
+        return joiner.made()
+    except pa.ArrowException as error:
+        raise PermanentError(f"{name} cannot be read: {error}; restore it from a backup") from error
 
 
 class _Joiner:
@@ -102,45 +148,58 @@ class _Joiner:
         """Bytes that are made so far."""
         return int(self._sink.tell())
 
-    def add(self, file: LiveFile, opened: pq.ParquetFile) -> None:
-        """Take the rows of a file.
+    def add(
+        self,
+        opened: pq.ParquetFile,
+        file: LiveFile | None,
+        is_kept: Callable[[pa.RecordBatch], pa.BooleanArray] | None = None,
+    ) -> None:
+        """Take the rows of a file, or those that are kept.
 
         Raises:
             PermanentError: it holds another number of rows than the log says.
         """
         rows = 0
         for batch in opened.iter_batches(READ_ROWS):
+            if is_kept is not None:
+                batch = batch.filter(is_kept(batch))
             self._waiting.append(batch.cast(self.schema))
             rows += batch.num_rows
             self._waiting_bytes += batch.nbytes
             self._waiting_rows += batch.num_rows
             if self._waiting_bytes >= ROW_GROUP_BYTES or self._waiting_rows >= ROW_GROUP_ROWS:
                 self._flush()
-        if file.rows not in (None, rows):
-            raise PermanentError(f"{file.path} holds {rows} rows, the log says {file.rows}: restore it from a backup")
-        self._files.append(file)
+        if file is not None:
+            if file.rows not in (None, rows):
+                what = f"{file.path} holds {rows} rows, the log says {file.rows}"
+                raise PermanentError(f"{what}: restore it from a backup")
+            self._files.append(file)
         self._rows += rows
 
     def write(self, storage: Storage, new_path: Callable[[], str], now_us: Callable[[], int]) -> Iterator[Joined]:
         """Put the file in place; nothing where it holds the rows of one file only."""
         if len(self._files) < 2:
             return
-        self._flush()
-        self._writer.close()
-        content, path = memoryview(self._sink.getvalue()), new_path()
-        storage.put(path, content)
+        made, path = self.made(), new_path()
+        storage.put(path, made.content)
         yield Joined(
             path=path,
-            size=len(content),
-            rows=self._rows,
-            stats=bounds(self._rows, self._bounds),
+            size=len(made.content),
+            rows=made.rows,
+            stats=made.stats,
             files=tuple(self._files),
             written_us=now_us(),
         )
 
+    def made(self) -> Made:
+        """The finished file."""
+        self._flush()
+        self._writer.close()
+        return Made(memoryview(self._sink.getvalue()), self._rows, bounds(self._rows, self._bounds))
+
     def _flush(self) -> None:
         """Write what waits as one row group."""
-        if not self._waiting:
+        if not self._waiting_rows:
             return
         rows = pa.Table.from_batches(self._waiting)
         for name in times_of(self.schema):
@@ -159,13 +218,13 @@ def _wider(known: tuple[int, int] | None, column: pa.ChunkedArray) -> tuple[int,
     return min(known[0], found["min"].as_py()), max(known[1], found["max"].as_py())
 
 
-def _contents(storage: Storage, files: Iterable[LiveFile]) -> Iterator[tuple[LiveFile, bytes | None]]:
-    """The files with their bytes, in order; of a remote storage many side by side."""
-    waiting: list[LiveFile] = []
+def contents(storage: Storage, files: Iterable[_File]) -> Iterator[tuple[_File, bytes | None]]:
+    """The files with their bytes, in order, None for one that is gone; of a remote storage many side by side."""
+    waiting: list[_File] = []
     size = 0
     with ThreadPoolExecutor(_FETCH_THREADS if storage.is_remote else 1) as pool:
 
-        def fetched() -> Iterator[tuple[LiveFile, bytes | None]]:
+        def fetched() -> Iterator[tuple[_File, bytes | None]]:
             return zip(waiting, pool.map(lambda file: storage.get(file.path), waiting), strict=True)
 
         for file in files:

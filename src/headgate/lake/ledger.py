@@ -1,7 +1,8 @@
 """The ledger: one entry a commit, numbered without gaps, written by put-if-absent. The entry is the commit.
 
-Law: an entry is never changed; what it says was decided when its name appeared. Every 1,000 entries a
-snapshot of the folded state is written, so that opening reads only what came after it.
+Law: an entry is never changed, but for its files by an erasure (see erase_ledger.py); what it says was decided when
+its name appeared. Every 1,000 entries a snapshot of the folded state is written, so that opening reads only what came
+after it.
 """
 
 from __future__ import annotations

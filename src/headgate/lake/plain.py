@@ -88,8 +88,11 @@ class PlainTables:
 
 
 def moved_files(entry: Entry) -> list[File]:
-    """The files that publication moves into place; others lie from the first where they will be read."""
-    return [file for file in entry.files if file.target is not None]
+    """The files that publication moves into place; others lie from the first where they will be read.
+
+    One without rows was erased, after it had been published.
+    """
+    return [file for file in entry.files if file.target is not None and file.rows]
 
 
 def marker_path(entry_id: str) -> str:

@@ -1,10 +1,10 @@
-"""Replacing files of a Delta table by others that hold the same rows.
+"""Replacing files of a Delta table by others that hold the same rows, or fewer of them.
 
 Law: every version of the log after the one that was planned on is read before the next one is written, by
 put-if-absent. Whoever took a file away meanwhile has won: what was made of it is left out. Commits that only add
 (the consumer's) are no conflict and are never waited for. Format: the Delta transaction protocol, actions
-`commitInfo`, `remove` and `add` with `dataChange` false, so that no reader of changes sees a row again; `txn` actions
-of earlier versions stay in force.
+`commitInfo`, `remove` and `add`, with `dataChange` false where the rows are the same, so that no reader of changes sees
+a row again; `txn` actions of earlier versions stay in force.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Joined:
     """A file that was written and is in no log yet, and those whose rows it holds.
 
     Attributes:
-        path: relative to the lake.
+        path: relative to the lake; empty where no row of the files is left, so that nothing was written.
         size: bytes.
         rows: number of rows.
         stats: Delta statistics.
@@ -79,6 +79,7 @@ class RewriteLog:
         now_us: Callable[[], int],
         new_id: Callable[[], str],
         sleep: Callable[[float], None],
+        is_data_changed: bool = False,
     ) -> None:
         """Keep where to begin; nothing is read yet.
 
@@ -88,8 +89,10 @@ class RewriteLog:
             now_us: wall clock in microseconds since 1970 UTC.
             new_id: makes names, never the same twice.
             sleep: waits seconds before a storage that did not answer is asked again.
+            is_data_changed: rows are taken out.
         """
         self._storage, self._table, self._version = storage, live.table, live.version
+        self._is_data_changed = is_data_changed
         self._now_us, self._new_id, self._sleep = now_us, new_id, sleep
         self._gone: set[str] = set()
         self._seen: set[str] = set()
@@ -129,13 +132,19 @@ class RewriteLog:
                     raise
                 self._sleep(FIRST_WAIT_SECONDS * 2**failures)
         raise TransientError(
-            f"{self._table}: other writers were quicker {MOST_TRIES} times; it is compacted by the next run"
+            f"{self._table}: other writers were quicker {MOST_TRIES} times; the next run goes on from here"
         )
 
     def discard(self, joined: Sequence[Joined]) -> None:
         """Delete files that certainly are in no version."""
         for file in joined:
-            self._storage.delete(file.path)
+            if file.path:
+                self._storage.delete(file.path)
+
+    @property
+    def version(self) -> int:
+        """The last one that was read or written."""
+        return self._version
 
     def is_gone(self, file: LiveFile) -> bool:
         """True where somebody took the file away since the version that was planned on; reads on first."""
@@ -185,7 +194,7 @@ class RewriteLog:
             {
                 "commitInfo": {
                     "timestamp": now_ms,
-                    "operation": "OPTIMIZE",
+                    "operation": "DELETE" if self._is_data_changed else "OPTIMIZE",
                     "operationParameters": {"predicate": "[]"},
                     "isBlindAppend": False,
                     "engineInfo": "headgate",
@@ -193,8 +202,8 @@ class RewriteLog:
                 }
             }
         ]
-        actions += [{"remove": _remove(file, now_ms)} for j in joined for file in j.files]
-        actions += [{"add": self._add(j, now_ms)} for j in joined]
+        actions += [{"remove": self._remove(file, now_ms)} for j in joined for file in j.files]
+        actions += [{"add": self._add(j, now_ms)} for j in joined if j.path]
         return b"".join(msgspec.json.encode(action) + b"\n" for action in actions)
 
     def _add(self, joined: Joined, now_ms: int) -> Mapping[str, Any]:
@@ -203,17 +212,16 @@ class RewriteLog:
             "partitionValues": partition_of(joined.files[0]),
             "size": joined.size,
             "modificationTime": now_ms,
-            "dataChange": False,
+            "dataChange": self._is_data_changed,
             "stats": msgspec.json.encode(joined.stats).decode(),
         }
 
-
-def _remove(file: LiveFile, now_ms: int) -> Mapping[str, Any]:
-    return {
-        "path": file.name,
-        "deletionTimestamp": now_ms,
-        "dataChange": False,
-        "extendedFileMetadata": True,
-        "partitionValues": partition_of(file),
-        "size": file.size,
-    }
+    def _remove(self, file: LiveFile, now_ms: int) -> Mapping[str, Any]:
+        return {
+            "path": file.name,
+            "deletionTimestamp": now_ms,
+            "dataChange": self._is_data_changed,
+            "extendedFileMetadata": True,
+            "partitionValues": partition_of(file),
+            "size": file.size,
+        }

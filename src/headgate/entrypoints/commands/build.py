@@ -15,16 +15,15 @@ import click
 
 from headgate.clock import SystemClock
 from headgate.config import Config, environment, resolve
-from headgate.core.analytics.policy import Contract, FieldPolicy
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json, print_pairs, print_table, progress, seconds
 from headgate.errors import TransientError
 from headgate.jobs.build import Built, build, combined
 from headgate.jobs.filing import Filed
-from headgate.lake.analytics import BuildSettings
 from headgate.lake.analytics_build import TableReport
 from headgate.lake.published import published_number
 from headgate.telemetry.log import LogLines
+from headgate.wiring.build import build_settings
 from headgate.wiring.existing import existing_lake
 from headgate.wiring.filing import file_deliveries
 from headgate.wiring.job import Job
@@ -87,15 +86,7 @@ def command(lake: str, day: datetime | None, preview: bool, config_path: Path | 
 def _build(lake: str, config: Config, day: datetime | None, *, is_preview: bool, is_shown: bool) -> tuple[Built, Filed]:
     clock = SystemClock()
     found = existing_lake(lake, config)
-    section = config.analytics
-    lines = [FieldPolicy(line.table, line.field, line.policy) for line in section.fields]
-    envelope = (config.envelope.id, config.envelope.name, config.envelope.created_at)
-    settings = BuildSettings(
-        contract=Contract(default=section.policy, lines=lines, max_columns=section.max_columns),
-        envelope=frozenset(path for path in envelope if "." not in path),
-        max_tables=section.max_tables,
-        is_preview=is_preview,
-    )
+    settings = build_settings(config, is_preview=is_preview)
     opened = None if is_preview else open_lake_for_writing(Job(source="", lake=lake), config, clock)
     try:
         filed = Filed()

@@ -88,7 +88,7 @@ def relation(connection: duckdb.DuckDBPyConnection, storage: Storage, table: str
     if storage.is_remote:
         return connection.from_arrow(json_lines(storage, table)).project(json_columns(table))
     folder = os.path.join(storage.root, table)
-    if not os.path.isdir(folder):
+    if not any(path.endswith((".jsonl", ".jsonl.gz")) for path in storage.list(f"{table}/")):
         return connection.from_arrow(TABLES[table].empty_table())
     pattern = os.path.join(_literal_glob(folder), "**", "*.jsonl*").replace("'", "''")
     limit = f", maximum_object_size={_LARGEST_LINE}" if table == "rejected" else ""

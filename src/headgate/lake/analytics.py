@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 
 import msgspec
 
@@ -137,8 +139,8 @@ class TypedTables:
             )
             reader = Reader(self._storage, is_plain=not self._is_delta)
             try:
-                for event_type, pieces in found.pieces.items():
-                    for block in reader.blocks(event_type, pieces):
+                for _, blocks in groupby(reader.blocks(found.pieces), key=itemgetter(0)):
+                    for _, block in blocks:
                         stage.add(block)
                         self._advance(block.num_rows)
                     yield from stage.end_type()

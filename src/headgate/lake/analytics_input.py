@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -126,32 +128,37 @@ class Reader:
         """End the threads."""
         self._pool.shutdown(cancel_futures=True)
 
-    def blocks(self, event_type: str, pieces: Iterable[Piece]) -> Iterator[pa.Table]:
-        """The rows of some files of one type as BLOCK, in the order of the files."""
-        waiting: list[pa.Table] = []
-        num_rows = num_bytes = 0
-        for rows in self._rows(event_type, pieces):
-            waiting.append(rows)
-            num_rows, num_bytes = num_rows + rows.num_rows, num_bytes + rows.nbytes
-            if num_rows >= BLOCK_ROWS or num_bytes >= BLOCK_BYTES:
-                yield pa.concat_tables(waiting)
-                waiting, num_rows, num_bytes = [], 0, 0
-        if waiting:
-            yield pa.concat_tables(waiting)
+    def blocks(self, pieces: Mapping[str, Iterable[Piece]]) -> Iterator[tuple[str, pa.Table]]:
+        """The rows of files by event type, each with its type, in the order of types and files.
 
-    def _rows(self, event_type: str, pieces: Iterable[Piece]) -> Iterator[pa.Table]:
+        Files of the next type are fetched while the blocks of one are made use of.
+        """
+        for event_type, group in groupby(self._rows(pieces), key=itemgetter(0)):
+            waiting: list[pa.Table] = []
+            num_rows = num_bytes = 0
+            for _, rows in group:
+                waiting.append(rows)
+                num_rows, num_bytes = num_rows + rows.num_rows, num_bytes + rows.nbytes
+                if num_rows >= BLOCK_ROWS or num_bytes >= BLOCK_BYTES:
+                    yield event_type, pa.concat_tables(waiting)
+                    waiting, num_rows, num_bytes = [], 0, 0
+            if waiting:
+                yield event_type, pa.concat_tables(waiting)
+
+    def _rows(self, pieces: Mapping[str, Iterable[Piece]]) -> Iterator[tuple[str, pa.Table]]:
         """Rows of one file after the other, some files fetched ahead."""
-        under_way: deque[tuple[Piece, Future[Iterable[pa.Table]]]] = deque()
+        under_way: deque[tuple[str, Piece, Future[Iterable[pa.Table]]]] = deque()
         num_bytes = 0
-        for piece in pieces:
-            while under_way and (num_bytes + piece.size > AHEAD_BYTES or len(under_way) >= _AHEAD_FILES):
-                done, future = under_way.popleft()
-                num_bytes -= done.size
-                yield from future.result()
-            under_way.append((piece, self._pool.submit(self._fetched, event_type, piece)))
-            num_bytes += piece.size
-        for _, future in under_way:
-            yield from future.result()
+        for event_type, some in pieces.items():
+            for piece in some:
+                while under_way and (num_bytes + piece.size > AHEAD_BYTES or len(under_way) >= _AHEAD_FILES):
+                    of_type, done, future = under_way.popleft()
+                    num_bytes -= done.size
+                    yield from ((of_type, rows) for rows in future.result())
+                under_way.append((event_type, piece, self._pool.submit(self._fetched, event_type, piece)))
+                num_bytes += piece.size
+        for of_type, _, future in under_way:
+            yield from ((of_type, rows) for rows in future.result())
 
     def _fetched(self, event_type: str, piece: Piece) -> Iterable[pa.Table]:
         """The rows of a file; those of a large one are decoded while they are taken."""

@@ -10,7 +10,7 @@ EVENTS ?= 1000000
 KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-privacy docs lock clean
+.PHONY: help setup setup-dev demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-quality bench-privacy docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ bench-compact: setup-dev  ## 10,000 small commits joined: files and query times 
 
 bench-query: setup-dev  ## 50,000,000 rows asked by type and date: time, and files that were read
 	$(BIN)/python benchmarks/query.py
+
+bench-quality: setup-dev  ## what the quality table costs, microseconds an event
+	$(BIN)/python benchmarks/quality.py
 
 bench-privacy: setup-dev  ## what hashing, masking and dropping fields costs
 	$(BIN)/python benchmarks/privacy.py

@@ -57,9 +57,9 @@ def config_page() -> str:
         fields = msgspec.json.schema(spec)["$defs"][spec.__name__]["properties"]
         rows = []
         for key in keys(section):
-            name = key.name.split(".")[1]
+            name = key.name.rpartition(".")[2]
             default = "none" if key.default is None else f"`{json.dumps(key.default)}`"
-            variable = f"`{ENV_PREFIX}{section}__{name}`".replace(section, section.upper()).replace(name, name.upper())
+            variable = f"`{ENV_PREFIX}{key.name.replace('.', '__').upper()}`"
             limits = f"`{key.allowed}`" if key.allowed else ""
             rows.append((f"`{name}`", _kind(fields[name]), default, limits, key.description, variable))
         head = ("key", "type", "default", "limits", "what it is", "environment")

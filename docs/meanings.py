@@ -16,8 +16,8 @@ TABLE_MEANINGS = {
     "duplicates": "Second and later copies of accepted events, each with the position of its original.",
     "rejected": "What could not be read, or broke a rule, byte for byte (after `[privacy]`, where that is on). What a "
     "replay has settled shows in the view `rejected_all` only.",
-    "quality": "One row a commit and event type: the counts. A replay adds rows with negative numbers for what it "
-    "takes back, so that the sums hold.",
+    "quality": "One row a commit and event type: the counts. What is not known is null. A replay adds rows with "
+    "negative numbers for what it takes back, so that the sums hold.",
 }
 
 POSITION_MEANINGS = {
@@ -76,6 +76,23 @@ MEANINGS: dict[str, dict[str, str]] = {
         "created_min": "Earliest `created_datetime` of events; null where there are none.",
         "created_max": "Latest `created_datetime` of events; null where there are none.",
         "arrived_max": "Latest `arrived_at`.",
+        "missing": "Field to number of parts without it (absent, null or the empty text). Common fields as "
+        "`event_uuid`, `event_name` and `created_at`, of every part that is an object; fields of `[quality] fields` of "
+        "events (accepted and duplicates), 0 included where there were events.",
+        "rule_passes": "Rule to number of events that keep it; one that it does not apply to counts in neither.",
+        "rule_failures": "Rule to number of events that break it, also where another one is the reject reason.",
+        "units": "How `created_at` of events was sent, to their number: `seconds`, `milliseconds`, `microseconds`, "
+        "`nanoseconds`, `text` (ISO 8601), `numeric_text` (a number in quotes, of any unit).",
+        "created_to_arrived": "Histogram of events: upper bound in seconds to the number between it and the bound "
+        "before it; 0 counts those that arrived before they were created, infinity those above the last bound.",
+        "created_to_arrived_sum": "Sum of these durations in seconds, those below 0 left out.",
+        "created_to_arrived_max": "Longest of them in seconds; null where there is none.",
+        "arrived_to_staged": "The same from `arrived_at` to when the files were begun; null of a replay.",
+        "arrived_to_staged_sum": "Sum of these durations in seconds, those below 0 left out.",
+        "arrived_to_staged_max": "Longest of them in seconds; null where there is none.",
+        "dedup_seconds": "On the first row of a commit alone: seconds that the batch was in de-duplication.",
+        "shard_lag": "On the first row of a commit alone: shard to seconds since its newest record of the batch "
+        "arrived, when the files were begun; the 100 furthest behind.",
     },
 }
 
@@ -118,7 +135,7 @@ EXIT_CODES = {
     0: "Success. Also a run that SIGTERM or the first Ctrl-C ended: it commits what it has read.",
     EXIT_FAILURE: "Failure: a human is needed, or a bug.",
     EXIT_USAGE: "Wrong usage or configuration; nothing was touched.",
-    BreachError.exit_code: "`verify` or `demo` found a broken promise.",
+    BreachError.exit_code: "`verify` or `demo` found a broken promise, or `check` what is not allowed.",
     EXIT_INTERRUPTED: "Interrupted by Ctrl-C where there is nothing to drain, or by a second one.",
     EXIT_BROKEN_PIPE: "The reader of standard output went away.",
 }

@@ -44,13 +44,14 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """Judged parts, and what the ledger entry says of them."""
+    """Judged parts, and what the ledger entry says of them; `seconds` is how long the judgement took."""
 
     judged: Judged
     ranges: Sequence[ShardRange]
     owners: Mapping[int, Shard]
     new_types: Sequence[str]
     generation: str
+    seconds: float | None = None
 
 
 class Horizon(Protocol):

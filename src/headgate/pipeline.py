@@ -25,6 +25,7 @@ from headgate.core.enrich import enrich
 from headgate.core.envelope import Envelope
 from headgate.core.erased_ids import ErasedIds
 from headgate.core.limits import Limits
+from headgate.core.missing import Fields
 from headgate.core.privacy import Privacy, protect
 from headgate.core.quality import quality_rows, warning_counts
 from headgate.core.rules import Rules, apply_rules
@@ -56,14 +57,15 @@ class FlowSettings:
     max_batch_bytes: int
     flush_seconds: float
     privacy: Privacy | None = None
+    fields: Fields | None = None  # whose absence is counted; None: the common ones of the envelope
     refills: bool = True  # records from before what the claim store holds make it be filled with all of the lake
     depth: int = 1  # results a stage may be ahead; 0: one batch at a time, in one thread
 
 
 def prepared(decoded: pa.Table, ranges: Sequence[ShardRange], settings: FlowSettings, rules: Rules) -> Parts:
-    """Validate, enrich, apply the user's rules, protect. Pure.
+    """Validate, enrich, apply the user's rules, look for missing fields, protect. Pure.
 
-    Rules see what was sent; nothing behind this does, so that none of it can be claimed, staged or answered.
+    Rules and counts see what was sent; nothing behind this does, so that none of it can be claimed, staged or answered.
 
     Args:
         decoded: DECODED of records.
@@ -72,6 +74,7 @@ def prepared(decoded: pa.Table, ranges: Sequence[ShardRange], settings: FlowSett
         rules: the user's predicates.
     """
     parts = apply_rules(enrich(validate(decoded, settings.max_future_us), ranges), rules)
+    parts = (settings.fields or Fields((), settings.envelope)).look(parts)
     return Parts(table=parts if settings.privacy is None else protect(parts, settings.privacy), ranges=ranges)
 
 
@@ -134,7 +137,7 @@ class Pipeline:
         )
         given_up = self._given_up = threading.Event()
         parts = ahead(self._batches(), self._timed("decode", self.prepare), depth)
-        decided = ahead(parts, self._timed("dedup", decider.decide), depth)
+        decided = ahead(parts, self._timed("dedup", self.decide), depth)
         staged = ahead(decided, self._timed("stage", self.stage), depth)
         try:
             for batch in staged:
@@ -180,6 +183,12 @@ class Pipeline:
         decoded = decode(batch, self._settings.envelope, self._settings.limits)
         return prepared(decoded, batch.ranges, self._settings, self._rules)
 
+    def decide(self, parts: Parts) -> Decided:
+        """Claim the ids and judge each event; the time it took is kept for `quality`."""
+        began = time.perf_counter()
+        decided = self._decider.decide(parts)
+        return replace(decided, seconds=time.perf_counter() - began)
+
     def stage(self, decided: Decided) -> Staged:
         """Write the files of all four tables where nobody reads them."""
         judged = decided.judged
@@ -187,7 +196,7 @@ class Pipeline:
             events=accepted_rows(judged),
             duplicates=duplicate_rows(judged, decided.owners),
             rejected=rejected_rows(judged),
-            quality=quality_rows(judged),
+            quality=quality_rows(judged, staged_us=self._clock.now_us(), dedup_seconds=decided.seconds),
             ranges=decided.ranges,
             shard_counts=counts_by_shard(judged, len(decided.ranges)),
             new_types=decided.new_types,

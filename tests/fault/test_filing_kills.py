@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import suppress
+from itertools import islice
 
 import pytest
 
@@ -62,6 +63,6 @@ def test_a_filing_that_fails_anywhere_is_finished_by_the_next(tmp_path, table_fo
 
 
 def test_of_two_filings_at_once_one_begins_anew(tmp_path):
-    for world, number in strikes(tmp_path, "delta"):
+    for world, number in islice(strikes(tmp_path, "delta"), 0, None, 2):
         world.file(ActionLog(hooks={number: world.file}))
         check(world)

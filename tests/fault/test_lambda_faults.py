@@ -41,7 +41,7 @@ def batch(number):
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize(("table_format", "step"), [("delta", 1), ("parquet", 3)])
+@pytest.mark.parametrize(("table_format", "step"), [("delta", 3), ("parquet", 5)])
 def test_a_runtime_killed_at_any_effect_loses_and_repeats_nothing(table_format, step, tmp_path, claims):
     path = os.pathsep.join(filter(None, [str(CHILD), os.environ.get("PYTHONPATH")]))
     env = {"LAKE": str(tmp_path / "lake"), "CLAIMS": claims, "PYTHONPATH": path, "FORMAT": table_format}

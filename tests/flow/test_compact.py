@@ -124,13 +124,13 @@ def test_the_ledger_number_of_a_table_survives_compaction_and_checkpoints(path, 
 def test_files_are_full_at_the_target_size(path, lake, monkeypatch):
     monkeypatch.setattr("headgate.lake.join.ROW_GROUP_BYTES", 2_000)
     before = rows(lake.storage)
-    done = compacted(path, target=3_000)
+    done = compacted(path, target=7_000)
     sizes = [p.stat().st_size for p in (path / "quality").glob("joined-*.parquet")]
     assert len(sizes) >= 2
-    assert all(size >= 3_000 for size in sorted(sizes)[1:])
+    assert all(size >= 7_000 for size in sorted(sizes)[1:])
     assert done.tables["quality"].files_after == len(sizes)
     assert rows(lake.storage) == before
-    assert compacted(path, target=3_000).tables["quality"].joined == 0
+    assert compacted(path, target=7_000).tables["quality"].joined == 0
 
 
 def test_a_dry_run_says_what_would_be_done_and_touches_nothing(path, lake):

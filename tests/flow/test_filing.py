@@ -280,7 +280,21 @@ def test_quality_says_what_was_filed(plain):
         None: [1, 0, 0, 0, 1, {"malformed_json": 1}],
     }
     assert sum(row["payload_bytes"] for row in plain.rows("quality")) > 0
+    for row in plain.rows("quality"):  # what is not delivered is not known
+        events = row["accepted"] + row["duplicates"]
+        assert {row[name] for name in ("rule_passes", "rule_failures", "units", "dedup_seconds", "shard_lag")} == {None}
+        assert sum(dict(row["created_to_arrived"]).values()) == sum(dict(row["arrived_to_staged"]).values()) == events
     assert pa.table({"t": [row["staged_at"] for row in plain.rows("quality")]})["t"].null_count == 0
+
+
+def test_quality_of_a_filing_knows_missing_fields_by_their_reasons(plain):
+    plain.deliver(some(b'{"event_name": "a"}', b'{"event_uuid": "1", "event_name": "a"}', event(1), b"{}", b"rubbish"))
+    plain.file()
+    missing = {}
+    for row in plain.rows("quality"):
+        for field, count in row["missing"]:
+            missing[row["event_type"], field] = missing.get((row["event_type"], field), 0) + count
+    assert missing == {("a", "event_uuid"): 1, ("a", "created_at"): 1, (None, "event_uuid"): 1}
 
 
 def test_only_files_of_the_time_are_looked_at(tmp_path):

@@ -394,7 +394,7 @@ def scripts(draw, stream):
 
 
 @pytest.mark.parametrize("table_format", ["parquet", "json"])
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(world=shards(), script=st.data())
 def test_any_cut_order_and_repetition_gives_each_record_once(table_format, world, script):
     held, sent = world

@@ -1,6 +1,7 @@
 """All three formats read back by pyarrow, DuckDB and deltalake themselves: same rows, types, odd names as sent."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -104,6 +105,31 @@ def json_folders_by_duckdb(lake: Path) -> pa.Table:
 
 def delta_by_deltalake(lake: Path) -> pa.Table:
     return DeltaTable(lake / "events").to_pyarrow_table()
+
+
+def maps(table: pa.Table) -> list[tuple[object, ...]]:
+    """What is counted of all types, each by the column's own keys."""
+    counts: dict[str, Counter[object]] = {}
+    for name in ("units", "created_to_arrived", "missing", "reasons"):
+        counts[name] = Counter()
+        for row in table[name].to_pylist():
+            counts[name].update(dict(row))
+    return [(name, dict(some)) for name, some in counts.items()]
+
+
+@pytest.mark.parametrize("table_format", ["delta", "parquet"])
+def test_maps_of_quality_are_read_back_by_others(tmp_path: Path, table_format: str) -> None:
+    lake = lake_of(tmp_path, table_format)
+    by_pyarrow = ds.dataset(lake / "quality", format="parquet", exclude_invalid_files=True).to_table()
+    found = [maps(by_pyarrow), maps(by_duckdb(lake, f"read_parquet('{lake}/quality/*.parquet')"))]
+    if table_format == "delta":
+        found.append(maps(DeltaTable(lake / "quality").to_pyarrow_table()))
+    units, latency, missing, reasons = found[0]
+    assert units == ("units", {"seconds": len(TYPES) + 1})
+    assert sum(latency[1].values()) == len(TYPES) + 1
+    assert all(isinstance(bound, float) for bound in latency[1])
+    assert (missing, reasons) == (("missing", {}), ("reasons", {"malformed_json": 1}))
+    assert all(one == found[0] for one in found)
 
 
 READERS: list[tuple[str, Callable[[Path], pa.Table]]] = [

@@ -1,5 +1,6 @@
 """A lake on S3 from outside: several writing processes, and the jobs that read it."""
 
+import math
 import uuid
 from collections import Counter
 
@@ -10,7 +11,9 @@ from headgate.claims.memory import MemoryClaimStore
 from headgate.claims.rocksdb import RocksDbClaimStore
 from headgate.core.envelope import Envelope
 from headgate.core.limits import Limits
+from headgate.core.slo import Allowed
 from headgate.errors import ConfigError, TransientError
+from headgate.jobs.check import check
 from headgate.jobs.existing import find_lake
 from headgate.jobs.query import answer
 from headgate.jobs.rebuild import rebuild
@@ -105,6 +108,21 @@ def filled(request, uri, options):
     lake.publish()
     yield lake
     lake.close()
+
+
+def test_the_quality_of_a_lake_is_checked(filled, uri, options):
+    allowed = Allowed(rates={"max_reject_rate": 0.1}, freshness_seconds=60.0, volume_ratio=0.5, sample=1)
+    now_us = 1_795_000_000_000_000  # what is written by `filled` is staged then
+    found = check(find_lake(uri, options), allowed, start_us=now_us - 1, end_us=now_us + 1)
+    assert (found.figures.received, found.figures.latency) == (10, {0.0: 2, 2.5: 4, math.inf: 2})
+    assert [(breach.check, breach.event_type) for breach in found.breaches] == [
+        ("max_reject_rate", None),
+        ("max_reject_rate", "a/b=c%2F"),
+        ("max_reject_rate", "payment"),
+    ]
+    assert found.unjudged == ["min_volume_ratio"]
+    later = check(find_lake(uri, options), Allowed(volume_ratio=0.5, sample=1), start_us=now_us + 1, end_us=now_us + 3)
+    assert {breach.found for breach in later.breaches} == {0.0}
 
 
 def test_a_lake_is_asked_in_sql(filled, uri, options):

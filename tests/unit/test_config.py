@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from headgate.config import (
     load,
     mask_uri,
     masked,
+    missing_rates,
     resolve,
     sample_toml,
 )
@@ -238,7 +240,7 @@ def test_the_sample_file_is_all_defaults_and_names_every_setting(tmp_path: Path)
     path = file_with(tmp_path, sample_toml())
     assert load(path, {}, {}) == Config()
     named = re.findall(r"^#(\w+) = ", sample_toml(), re.MULTILINE)
-    assert named == [key.name.split(".")[1] for section in SECTIONS for key in keys(section)] + [
+    assert named == [key.name.rpartition(".")[2] for section in SECTIONS for key in keys(section)] + [
         "name",
         "when",
         "check",
@@ -251,7 +253,7 @@ def test_the_sample_file_loads_with_every_line_switched_on(tmp_path: Path) -> No
     for section in SECTIONS:
         for key in keys(section):
             shown = key.default if key.example is None else key.example
-            found = getattr(getattr(config, section), key.name.split(".")[1])
+            found = attrgetter(key.name)(config)
             assert (list(found) if isinstance(found, tuple) else found) == (shown or ([] if found == () else shown))
     assert [rule.name for rule in config.rules] == ["positive_amount"]
 
@@ -274,3 +276,37 @@ def test_the_rule_of_the_sample_file_is_valid_sql(tmp_path: Path) -> None:
     path = file_with(tmp_path, re.sub(r"^#(?=\w+ = |\[\[)", "", sample_toml(), flags=re.MULTILINE))
     rules = load(path, {}, {}).rules
     assert Rules([core_rules.Rule(name=rule.name, check=rule.check, when=rule.when) for rule in rules])
+
+
+def test_a_section_inside_a_section_has_names_of_its_own(tmp_path: Path) -> None:
+    path = file_with(tmp_path, "[quality]\nfields=['user.id']\n[quality.slo]\nmax_reject_rate=0.5\nmin_events=7\n")
+    found = resolve(
+        path, {"HEADGATE__QUALITY__SLO__MAX_MISSING_RATE": "0.1, user.id=0.2"}, {"quality.slo.min_events": 8}
+    )
+    slo = found.config.quality.slo
+    assert (found.config.quality.fields, slo.max_reject_rate, slo.min_events) == (("user.id",), 0.5, 8)
+    assert missing_rates(slo.max_missing_rate) == {None: 0.1, "user.id": 0.2}
+    assert found.origins["quality.slo.max_reject_rate"] == str(path)
+    shown = {setting.name: setting.value for setting in effective(found)}
+    assert shown["quality.slo.min_events"] == 8
+    assert "quality.slo" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[quality]\nslo = 1\n", "write [quality.slo]"),
+        ("[quality.slo]\nmax_reject_rat = 0.1\n", "did you mean quality.slo.max_reject_rate"),
+        ("[quality.slo]\nmax_reject_rate = 2\n", "quality.slo.max_reject_rate = 2"),
+        ("[quality.slo]\nmax_missing_rate = ['a=b']\n", "field=share"),
+        ("[quality.slo]\nmax_freshness = 'soon'\n", "max_freshness"),
+    ],
+)
+def test_what_is_wrong_in_a_section_inside_a_section_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load(file_with(tmp_path, text), {}, {})
+
+
+def test_a_section_inside_a_section_is_no_value_of_the_environment() -> None:
+    with pytest.raises(ConfigError, match="unknown setting"):
+        load(None, {"HEADGATE__QUALITY__SLO": "1"}, {})

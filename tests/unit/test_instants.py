@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.core.instants import END_US, instants, iso_us
-from headgate.core.reasons import Warn
+from headgate.core.reasons import NUMERIC_TEXT, Warn
 
 MS, US, NS = Warn.CREATED_AT_UNIT_MS, Warn.CREATED_AT_UNIT_US, Warn.CREATED_AT_UNIT_NS
 TEXT = Warn.CREATED_AT_TEXT
@@ -51,7 +51,7 @@ def test_the_unit_follows_the_magnitude(value, us, warning, kind):
 )
 def test_integers_are_exact_where_no_double_is(value, us):
     assert read(value)[0] == us
-    assert read(str(value)) == (us, read(value)[1] | TEXT)
+    assert read(str(value)) == (us, read(value)[1] | TEXT | NUMERIC_TEXT)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from headgate.core.rules import RULE_COLUMNS, Rule, Rules
+from headgate.core.rules import RULE_COLUMNS, Rule, Rules, first_broken
 from headgate.errors import ConfigError
 
 
@@ -15,7 +15,7 @@ def events(*payloads):
 
 
 def broken(rules, *payloads):
-    return Rules([Rule(**rule) for rule in rules]).broken(events(*payloads)).to_pylist()
+    return first_broken(Rules([Rule(**rule) for rule in rules]).judge(events(*payloads))).to_pylist()
 
 
 AMOUNT = {"name": "amount", "check": "(payload->>'amount')::int > 0"}

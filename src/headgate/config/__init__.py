@@ -8,6 +8,7 @@ from headgate.config.duration import duration_us
 from headgate.config.load import Resolved, cache_folder, environment, load, resolve
 from headgate.config.mask import mask_uri
 from headgate.config.privacy import Privacy, privacy_key
+from headgate.config.quality import Quality, Slo, missing_rates
 from headgate.config.sample import sample_toml
 from headgate.config.sections import (
     Batch,
@@ -34,9 +35,11 @@ __all__ = [
     "LakeFormat",
     "Log",
     "Privacy",
+    "Quality",
     "Resolved",
     "Rule",
     "Setting",
+    "Slo",
     "Source",
     "Standby",
     "Validate",
@@ -48,6 +51,7 @@ __all__ = [
     "load",
     "mask_uri",
     "masked",
+    "missing_rates",
     "privacy_key",
     "resolve",
     "sample_toml",

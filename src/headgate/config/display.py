@@ -55,13 +55,22 @@ def effective(resolved: Resolved) -> list[Setting]:
     plain = masked(resolved.config)
     result = []
     for section in SECTIONS:
-        values = plain[section]
-        assert isinstance(values, dict)  # noqa: S101 - sections are structs
+        values = _section(plain, section)
         for key in keys(section):
-            value = values[key.name.split(".")[1]]
+            value = values[key.name.rpartition(".")[2]]
             origin = resolved.origins[key.name]
             result.append(Setting(name=key.name, value=value, origin=origin, description=key.description))
     rules = Setting(
         name="rules", value=plain["rules"], origin=resolved.origins["rules"], description="Rules of your own."
     )
     return [*result, rules]
+
+
+def _section(plain: dict[str, object], name: str) -> dict[str, object]:
+    """The values of a section, which may lie in another one."""
+    values: object = plain
+    for part in name.split("."):
+        assert isinstance(values, dict)  # noqa: S101 - sections are structs
+        values = values[part]
+    assert isinstance(values, dict)  # noqa: S101
+    return values

@@ -37,6 +37,7 @@ def keys(section: str) -> list[Key]:
             example=next(iter(field.get("examples", ())), None),
         )
         for name, field in schema["properties"].items()
+        if f"{section}.{name}" not in SECTIONS
     ]
 
 

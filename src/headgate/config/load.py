@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -80,13 +80,16 @@ def resolve(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, o
     """Read the configuration and keep where each value came from. Arguments and errors as for `load`."""
     if path is None and env.get(ENV_FILE):
         path = Path(env[ENV_FILE])
-    values: dict[str, dict[str, object]] = {}
+    values: dict[str, Any] = {}
     origins = {key.name: DEFAULT for section in SECTIONS for key in keys(section)} | {"rules": DEFAULT}
     document = _document(path) if path else {}
     for given in (*_from_file(document, str(path)), *_from_env(env), *_from_flags(overrides)):
         value = _checked(given)
-        section, key = given.name.split(".")
-        values.setdefault(section, {})[key] = value
+        *sections, key = given.name.split(".")
+        table = values
+        for section in sections:
+            table = table.setdefault(section, {})
+        table[key] = value
         origins[given.name] = given.origin
     rules = document.get("rules", [])
     if "rules" in document:
@@ -116,8 +119,18 @@ def _from_file(document: Mapping[str, object], path: str) -> Iterable[_Given]:
             raise ConfigError(f"{path}: unknown section [{section}]{_nearest(section, [*SECTIONS, 'rules'])}")
         if not isinstance(table, dict):
             raise ConfigError(f"{path}: {section} is a section: write [{section}] and its keys below it")
-        for key, value in table.items():
-            yield _Given(f"{section}.{key}", value, path)
+        yield from _from_table(section, table, path)
+
+
+def _from_table(section: str, table: Mapping[str, object], path: str) -> Iterable[_Given]:
+    for key, value in table.items():
+        name = f"{section}.{key}"
+        if name not in SECTIONS:
+            yield _Given(name, value, path)
+        elif isinstance(value, dict):
+            yield from _from_table(name, value, path)
+        else:
+            raise ConfigError(f"{path}: {name} is a section: write [{name}] and its keys below it")
 
 
 def _from_env(env: Mapping[str, str]) -> Iterable[_Given]:
@@ -138,9 +151,9 @@ def _from_flags(overrides: Mapping[str, object]) -> Iterable[_Given]:
 
 def _checked(given: _Given) -> object:
     """The value as its specification's type."""
-    section, _, key = given.name.partition(".")
+    section, _, key = given.name.rpartition(".")
     spec = SECTIONS.get(section)
-    if spec is None or key not in spec.__struct_fields__:
+    if spec is None or key not in spec.__struct_fields__ or given.name in SECTIONS:
         _unknown(given.name, given.origin)
     value = given.value
     if given.is_text and isinstance(value, str) and isinstance(getattr(spec(), key), tuple):
@@ -165,7 +178,7 @@ def _check_rules(rules: object, path: str) -> None:
 def _unknown(name: str, origin: str) -> NoReturn:
     known = [key.name for section in SECTIONS for key in keys(section)]
     key = name.rpartition(".")[2]
-    same_key = [candidate for candidate in known if candidate.split(".")[1] == key]
+    same_key = [candidate for candidate in known if candidate.rpartition(".")[2] == key]
     raise ConfigError(f"{origin}: unknown setting {name}{_nearest(name, known, same_key)}")
 
 

@@ -37,7 +37,7 @@ def sample_toml() -> str:
 def _entry(key: Key) -> str:
     text = key.description + (f" ({key.allowed})" if key.allowed else "")
     lines = [f"# {line}\n" for line in wrap(text, WIDTH - 2)]
-    name = key.name.split(".")[1]
+    name = key.name.rpartition(".")[2]
     value = key.default if key.example is None else key.example
     return "".join([*lines, f"#{name} = {json.dumps(value, ensure_ascii=False)}\n"])
 

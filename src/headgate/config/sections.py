@@ -16,6 +16,7 @@ from headgate.config.analytics import Analytics
 from headgate.config.compaction import MIB, Compaction
 from headgate.config.duration import duration_us
 from headgate.config.privacy import Privacy
+from headgate.config.quality import Quality, Slo
 from headgate.config.streams import Firehose, Function, Kinesis
 
 LakeFormat = Literal["delta", "parquet", "json"]
@@ -221,11 +222,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     compaction: Compaction = Compaction()
     firehose: Firehose = Firehose()
     analytics: Analytics = Analytics()
+    quality: Quality = Quality()
     log: Log = Log()
     rules: tuple[Rule, ...] = ()
 
 
-#: The sections with one value a key, in the order in which they are shown; `[[rules]]` is apart.
+#: The sections with one value a key, in the order in which they are shown; `[[rules]]` is apart. `a.b` lies in `a`.
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "lake": Lake,
     "source": Source,
@@ -242,5 +244,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "compaction": Compaction,
     "firehose": Firehose,
     "analytics": Analytics,
+    "quality": Quality,
+    "quality.slo": Slo,
     "log": Log,
 }

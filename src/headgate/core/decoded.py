@@ -16,8 +16,8 @@ from headgate.records import NO_SUB, SEQUENCE_TYPE
 
 #: One row a part: an event, or what was rejected in its place. `reason` is null for events. `created_us` counts
 #: microseconds since 1970 and is null where `created_at` is missing or no instant. `warnings`
-#: holds bits of Warn; `fingerprint` is xxh3 of the payload; `raw` is a reject's exact bytes where those differ from
-#: `payload` (white space around it).
+#: holds bits of Warn and NUMERIC_TEXT; `fingerprint` is xxh3 of the payload; `raw` is a reject's exact bytes, null
+#: where the decoder found nothing wrong.
 DECODED = pa.schema(
     [
         pa.field("payload", pa.large_binary()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import duckdb
@@ -11,8 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headgate.core.columns import one_array
 from headgate.core.filing import NONE, Judged
-from headgate.core.schema import DUPLICATES, QUALITY
+from headgate.core.measures import ARRIVED_TO_STAGED, CREATED_TO_ARRIVED, latency, missing_of
+from headgate.core.quality import quality_table
+from headgate.core.schema import COUNTS, DUPLICATES, QUALITY
+from headgate.core.tally import counted
 from headgate.records import Counts, Shard
 
 UNKNOWN = np.uint64(0)  # fingerprint of an event that is in no table any more
@@ -21,8 +25,7 @@ _QUALITY = """
     SELECT event_type, count(*) AS received, count(*) FILTER (t = 'events') AS accepted,
         count(*) FILTER (t = 'duplicates') AS duplicates, count(*) FILTER (conflict) AS conflicts,
         count(*) FILTER (t = 'rejected') AS rejected, sum(size)::BIGINT AS payload_bytes,
-        min(created_datetime) AS created_min, max(created_datetime) AS created_max, max(arrived_at) AS arrived_max,
-        list(reason ORDER BY reason) FILTER (reason IS NOT NULL) AS reasons
+        min(created_datetime) AS created_min, max(created_datetime) AS created_max, max(arrived_at) AS arrived_max
     FROM rows GROUP BY event_type ORDER BY event_type"""
 
 
@@ -99,24 +102,38 @@ def _naming(
     return rows.select(DUPLICATES.names).cast(DUPLICATES)
 
 
-def quality(tables: Mapping[str, pa.Table]) -> pa.Table:
-    """QUALITY of a filing, `entry_id` and `staged_at` left null; what the events were warned of is not delivered.
+def quality(tables: Mapping[str, pa.Table], staged_us: int) -> pa.Table:
+    """QUALITY of a filing, `entry_id` and `staged_at` left null.
+
+    What is not delivered is not known: warnings, units of time, what rules said of events, configured fields.
 
     Args:
         tables: EVENTS, DUPLICATES and REJECTED by table.
+        staged_us: now, microseconds since 1970.
     """
+    rows = pa.concat_tables([_counted(name, table) for name, table in tables.items()])
     with duckdb.connect(config={"threads": "1"}) as connection:
         connection.execute("SET TimeZone='UTC'")
-        connection.register("rows", pa.concat_tables([_counted(name, table) for name, table in tables.items()]))
+        connection.register("rows", rows)
         found = connection.sql(_QUALITY).to_arrow_table()
-    reasons = [_counts(some or ()) for some in found["reasons"].to_pylist()]
-    columns = {name: found[name] for name in found.column_names} | {
-        "entry_id": pa.nulls(len(found), pa.string()),
-        "staged_at": pa.nulls(len(found), QUALITY.field("staged_at").type),
-        "reasons": pa.array(reasons, QUALITY.field("reasons").type),
-        "warnings": pa.array([[]] * len(found), QUALITY.field("warnings").type),
+    size = found.num_rows
+    columns = {name: found[name].cast(QUALITY.field(name).type) for name in found.column_names}
+    code = np.asarray(pc.index_in(rows["event_type"], value_set=one_array(columns["event_type"]))).astype(np.int64)
+    reason = rows["reason"]
+    rejects = np.flatnonzero(np.asarray(pc.is_valid(reason)))
+    reasons = counted(code[rejects], reason.take(pa.array(rejects)), size)
+    events = np.flatnonzero(np.asarray(pc.is_null(reason)))
+    created, arrived = (
+        np.asarray(pc.fill_null(rows[name].cast(pa.int64()), 0))[events] for name in ("created_datetime", "arrived_at")
+    )
+    columns |= {
+        "reasons": reasons,
+        "warnings": pa.array([[]] * size, COUNTS),
+        "missing": missing_of(reasons, size),
+        **latency(CREATED_TO_ARRIVED, arrived - created, code[events], size),
+        **latency(ARRIVED_TO_STAGED, staged_us - arrived, code[events], size),
     }
-    return pa.table([columns[name].cast(QUALITY.field(name).type) for name in QUALITY.names], schema=QUALITY)
+    return quality_table(columns, size)
 
 
 def _counted(name: str, table: pa.Table) -> pa.Table:
@@ -136,11 +153,6 @@ def _counted(name: str, table: pa.Table) -> pa.Table:
         is_there = column in table.column_names
         columns[column] = table[column].cast(kind) if is_there else pa.nulls(table.num_rows, kind)
     return pa.table(columns)
-
-
-def _counts(reasons: Sequence[str]) -> list[tuple[str, int]]:
-    names, counts = np.unique(np.array(reasons, dtype=object), return_counts=True) if reasons else ((), np.zeros(0))
-    return [(str(name), int(count)) for name, count in zip(names, counts.tolist(), strict=True)]
 
 
 def origins(tables: Mapping[str, pa.Table]) -> list[Origin]:

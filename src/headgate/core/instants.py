@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headgate.core.reasons import Warn
+from headgate.core.reasons import NUMERIC_TEXT, Warn
 
 Created = float | int | str | None
 
@@ -41,7 +41,7 @@ class Instants(NamedTuple):
     """Columns of equal length.
 
     `us`: microseconds since 1970, rounded; `seconds`: Unix time; `present`: a value was sent; `ok`: it is an
-    instant; `warnings`: bits of Warn.
+    instant; `warnings`: bits of Warn, and NUMERIC_TEXT.
     """
 
     us: npt.NDArray[np.int64]
@@ -136,7 +136,7 @@ def _put_each_text(result: Instants, rows: npt.NDArray[np.int64], values: Sequen
     is_number = np.array([number is not None for number in numbers], dtype=np.bool_)
     at = rows[is_number]
     result.us[at], result.seconds[at], result.ok[at] = (c[is_number] for c in (read.us, read.seconds, read.ok))
-    result.warnings[at] |= read.warnings[is_number]
+    result.warnings[at] |= read.warnings[is_number] | NUMERIC_TEXT
     for row, value, is_read in zip(rows.tolist(), values, is_number.tolist(), strict=True):
         us = None if is_read else iso_us(value)
         if us is not None:

@@ -10,18 +10,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headgate.core.columns import encode
+from headgate.core.measures import ARRIVED_TO_STAGED, latency, measures
 from headgate.core.reasons import PARTITION_FLOOD, Warn
 from headgate.core.schema import QUALITY, TIMESTAMP
+from headgate.core.tally import counted, map_of
 from headgate.core.verdicts import Judged
 
 PARTITION_FLOOD_FROM = 500  # partitions of `events` that one batch touches; each costs a file
+MAX_SHARDS = 100  # shards whose lag one row names; the others are less behind
+
+Counter = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
 
 
-def quality_rows(judged: Judged) -> pa.Table:
+def quality_rows(judged: Judged, *, staged_us: int | None = None, dedup_seconds: float | None = None) -> pa.Table:
     """Count a batch by event type.
 
     Args:
-        judged: the batch.
+        judged: the batch, its parts with the columns of `core.missing` and `core.rules`.
+        staged_us: now, microseconds since 1970; None for a replay, whose latency says nothing.
+        dedup_seconds: how long the batch was in de-duplication.
 
     Returns:
         QUALITY, its `entry_id` and `staged_at` left null for the lake to fill in; `event_type` is null for parts in
@@ -29,35 +36,66 @@ def quality_rows(judged: Judged) -> pa.Table:
     """
     parts = judged.parts
     encoded = encode(parts["event_type"])
-    code, size = np.asarray(encoded.indices), len(encoded.dictionary)
+    code, size = np.asarray(encoded.indices).astype(np.int64), len(encoded.dictionary)
 
     def count(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return np.bincount(code[rows], minlength=size)
 
-    everything = np.arange(len(code))
-    conflicts = judged.events[judged.judgement.conflict]
+    rejected = judged.rejected
     lengths = np.asarray(pc.binary_length(parts["payload"])).astype(np.float64)
     created_min, created_max, arrived_max = _extremes(parts, code, size)
     columns = {
         "entry_id": pa.nulls(size, pa.string()),
         "staged_at": pa.nulls(size, TIMESTAMP),
         "event_type": encoded.dictionary,
-        "received": count(everything),
+        "received": np.bincount(code, minlength=size),
         "accepted": count(judged.accepted),
         "duplicates": count(judged.duplicates),
-        "conflicts": count(conflicts),
-        "rejected": count(judged.rejected),
-        "reasons": _reasons(judged, code, size),
+        "conflicts": count(judged.events[judged.judgement.conflict]),
+        "rejected": count(rejected),
+        "reasons": counted(code[rejected], parts["reason"].take(pa.array(rejected)), size),
         "warnings": _warnings(judged, count, size),
         "payload_bytes": np.bincount(code, weights=lengths, minlength=size).astype(np.int64),
         "created_min": created_min,
         "created_max": created_max,
         "arrived_max": arrived_max,
+        **measures(parts, judged.events, code, size),
     }
-    return pa.table(columns, schema=QUALITY)
+    if staged_us is not None:
+        columns |= _of_commit(judged, code, size, staged_us, dedup_seconds)
+    return quality_table(columns, size)
 
 
-def _extremes(parts: pa.Table, code: npt.NDArray[np.int32], size: int) -> tuple[pa.Array, pa.Array, pa.Array]:
+def quality_table(columns: dict[str, pa.Array], size: int) -> pa.Table:
+    """QUALITY of columns by name; those that are not given are null."""
+    nulls = {field.name: pa.nulls(size, field.type) for field in QUALITY if field.name not in columns}
+    return pa.table({name: columns[name] if name in columns else nulls[name] for name in QUALITY.names}, schema=QUALITY)
+
+
+def _of_commit(
+    judged: Judged, code: npt.NDArray[np.int64], size: int, staged_us: int, dedup_seconds: float | None
+) -> dict[str, pa.Array]:
+    """What only a first judgement has: the way from arrival to here, and on the first row time and lag of the batch."""
+    arrived = np.asarray(judged.parts["arrived_at"].cast(pa.int64()))
+    columns = latency(ARRIVED_TO_STAGED, staged_us - arrived[judged.events], code[judged.events], size)
+    if size:
+        columns["dedup_seconds"] = pa.array([dedup_seconds, *[None] * (size - 1)], pa.float64())
+        lag = _shard_lag(judged.parts, arrived, staged_us)
+        columns["shard_lag"] = pa.array([lag, *[None] * (size - 1)], QUALITY.field("shard_lag").type)
+    return columns
+
+
+def _shard_lag(parts: pa.Table, arrived: npt.NDArray[np.int64], staged_us: int) -> list[tuple[str, float]]:
+    """Seconds since the arrival of each shard's newest record in the batch; those furthest behind, by name."""
+    encoded = encode(parts["shard_name"])
+    code, names = np.asarray(encoded.indices), encoded.dictionary.to_pylist()
+    newest = np.full(len(names), np.iinfo(np.int64).min)
+    np.maximum.at(newest, code, arrived)
+    shown = [i for i in np.argsort(newest, kind="stable").tolist() if newest[i] != np.iinfo(np.int64).min][:MAX_SHARDS]
+    return sorted({names[i]: max(0, staged_us - int(newest[i])) / 1e6 for i in reversed(shown)}.items())
+
+
+def _extremes(parts: pa.Table, code: npt.NDArray[np.int64], size: int) -> tuple[pa.Array, pa.Array, pa.Array]:
     created = np.asarray(pc.fill_null(parts["created_us"], -1))
     is_event = np.asarray(pc.is_null(parts["reason"])) & (created >= 0)
     arrived = np.asarray(parts["arrived_at"].cast(pa.int64()))
@@ -75,26 +113,10 @@ def _extremes(parts: pa.Table, code: npt.NDArray[np.int32], size: int) -> tuple[
     )
 
 
-def _reasons(judged: Judged, code: npt.NDArray[np.int32], size: int) -> list[list[tuple[str, int]]]:
-    by_type: list[dict[str, int]] = [{} for _ in range(size)]
-    rows = judged.rejected
-    for at, reason in zip(code[rows].tolist(), judged.parts["reason"].take(pa.array(rows)).to_pylist(), strict=True):
-        by_type[at][reason] = by_type[at].get(reason, 0) + 1
-    return [sorted(some.items()) for some in by_type]
-
-
-def _warnings(
-    judged: Judged, count: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]], size: int
-) -> list[list[tuple[str, int]]]:
+def _warnings(judged: Judged, count: Counter, size: int) -> pa.Array:
     bits = np.asarray(judged.parts["warnings"])
-    by_type: list[list[tuple[str, int]]] = [[] for _ in range(size)]
-    for warn in Warn:
-        rows = np.flatnonzero(bits & int(warn))
-        if len(rows):
-            for at, number in enumerate(count(rows).tolist()):
-                if number:
-                    by_type[at].append((warn.label, number))
-    return by_type
+    found = [count(np.flatnonzero(bits & int(warn))) for warn in Warn]
+    return map_of(np.stack(found, axis=1), [warn.label for warn in Warn])
 
 
 def warning_counts(judged: Judged) -> dict[str, int]:

@@ -41,6 +41,8 @@ class Warn(IntFlag):
         return (self.name or "").lower()
 
 
+NUMERIC_TEXT = 1 << 15  # a bit beside those of Warn: `created_at` is a number in quotes; counted as a unit alone
+
 PARTITION_FLOOD = "partition_flood"  # counted per batch, not per event
 REDELIVERED = "redelivered"  # counted by filing: lines at positions that are in the tables already
 ACCEPTED_AGAIN = "accepted_again"  # counted by filing: events that became duplicates of another with their id

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -58,10 +59,10 @@ class Rule:
     check: str
     when: str | None = None
 
-    def broken(self) -> str:
-        """The SQL expression that is true where the rule is broken."""
-        check = f"NOT coalesce(TRY(({self.check}\n)), false)"
-        return check if self.when is None else f"coalesce(TRY(({self.when}\n)), false) AND {check}"
+    def kept(self) -> str:
+        """The SQL expression that is true where the rule is kept, false where broken, null where it does not apply."""
+        check = f"coalesce(TRY(({self.check}\n)), false)"
+        return check if self.when is None else f"CASE WHEN coalesce(TRY(({self.when}\n)), false) THEN {check} END"
 
 
 class Rules:
@@ -85,7 +86,7 @@ class Rules:
                     f"arrived_at instead"
                 )
             try:
-                self._broken(RULE_COLUMNS.empty_table(), [rule])
+                self._judge(RULE_COLUMNS.empty_table(), [rule])
             except duckdb.Error as error:
                 first = str(error).splitlines()[0]
                 raise ConfigError(f"[[rules]] {rule.name}: {first}; see `headgate init` for an example") from None
@@ -94,27 +95,44 @@ class Rules:
         """True where there are rules."""
         return bool(self._rules)
 
-    def broken(self, events: pa.Table) -> pa.Array:
-        """The reason for each event that breaks a rule.
+    def judge(self, events: pa.Table) -> pa.Table:
+        """Judge each event by each rule.
 
         Args:
             events: RULE_COLUMNS (n).
 
         Returns:
-            (n) string: `rule:<name>`, null where every rule holds.
+            (n) a column of bool for each rule, `rule:<name>`: true where it is kept, false where broken, null where it
+            does not apply.
         """
-        return self._broken(events, self._rules)
+        return self._judge(events, self._rules)
 
-    def _broken(self, events: pa.Table, rules: Sequence[Rule]) -> pa.Array:
-        cases = " ".join(f"WHEN {r.broken()} THEN '{RULE_PREFIX}{r.name}'" for r in rules)
+    def _judge(self, events: pa.Table, rules: Sequence[Rule]) -> pa.Table:
+        columns = ", ".join(f'{rule.kept()} AS "{RULE_PREFIX}{rule.name}"' for rule in rules)
         self._connection.register("events", events)
         try:
             # DuckDB keeps the order of rows (preserve_insertion_order, on by default).
-            query = f"SELECT CASE {cases} END AS reason FROM events"  # noqa: S608 - the user's own predicates
+            query = f"SELECT {columns} FROM events"  # noqa: S608 - the user's own predicates
             table = self._connection.sql(query).to_arrow_table()
         finally:
             self._connection.unregister("events")
-        return one_array(table["reason"].cast(pa.string()))
+        # DuckDB would tell `a` and `A` apart by another name.
+        return table.rename_columns([RULE_PREFIX + rule.name for rule in rules])
+
+
+def first_broken(judged: pa.Table) -> pa.Array:
+    """The reason for each event that breaks a rule.
+
+    Args:
+        judged: as `Rules.judge` gives it (n).
+
+    Returns:
+        (n) string: the name of the first column that is false, null where there is none.
+    """
+    reason = pa.nulls(judged.num_rows, pa.string())
+    for name in reversed(judged.column_names):
+        reason = pc.if_else(pc.fill_null(one_array(judged[name]), True), reason, pa.scalar(name))
+    return reason
 
 
 def apply_rules(parts: pa.Table, rules: Rules) -> pa.Table:
@@ -125,13 +143,17 @@ def apply_rules(parts: pa.Table, rules: Rules) -> pa.Table:
         rules: compiled; none at all cost nothing.
 
     Returns:
-        `parts` with `reason`, `detail` and `warnings` changed where a rule is broken.
+        `parts` with a column for each rule, see `Rules.judge`; null for what is no event. `reason`, `detail` and
+        `warnings` are changed where a rule is broken.
     """
     if not rules:
         return parts
     events = np.flatnonzero(np.asarray(pc.is_null(parts["reason"])))
     rows = event_rows(parts.take(pa.array(events))).select(RULE_COLUMNS.names)
-    broken = rules.broken(rows.cast(RULE_COLUMNS))
+    judged = rules.judge(rows.cast(RULE_COLUMNS))
+    for name in judged.column_names:
+        parts = parts.append_column(name, _spread(one_array(judged[name]), events, parts.num_rows))
+    broken = first_broken(judged)
     hits = np.flatnonzero(np.asarray(pc.is_valid(broken)))
     if not len(hits):
         return parts
@@ -144,3 +166,10 @@ def apply_rules(parts: pa.Table, rules: Rules) -> pa.Table:
     for name, column in (("reason", reason), ("detail", detail), ("warnings", warnings)):
         parts = parts.set_column(parts.schema.get_field_index(name), name, column)
     return parts
+
+
+def _spread(values: pa.Array, rows: npt.NDArray[np.int64], n: int) -> pa.Array:
+    """A column of bool of n rows that is null but for some of them."""
+    index = np.full(n, -1, dtype=np.int64)
+    index[rows] = np.arange(len(rows))
+    return values.take(pa.array(index, mask=index < 0))

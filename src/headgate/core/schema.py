@@ -52,7 +52,11 @@ REJECTED = pa.schema(
     ]
 )
 
-#: One row a commit and event type (null: no type could be read); not partitioned.
+COUNTS = pa.map_(pa.string(), pa.int64())
+HISTOGRAM = pa.map_(pa.float64(), pa.int64())
+
+#: One row a commit and event type (null: no type could be read); not partitioned. What is not known is null.
+#: `dedup_seconds` and `shard_lag` stand on one row of a commit only, the first.
 QUALITY = pa.schema(
     [
         pa.field("entry_id", pa.string()),
@@ -63,12 +67,24 @@ QUALITY = pa.schema(
         pa.field("duplicates", pa.int64()),
         pa.field("conflicts", pa.int64()),
         pa.field("rejected", pa.int64()),
-        pa.field("reasons", pa.map_(pa.string(), pa.int64())),
-        pa.field("warnings", pa.map_(pa.string(), pa.int64())),
+        pa.field("reasons", COUNTS),
+        pa.field("warnings", COUNTS),
         pa.field("payload_bytes", pa.int64()),
         pa.field("created_min", TIMESTAMP),
         pa.field("created_max", TIMESTAMP),
         pa.field("arrived_max", TIMESTAMP),
+        pa.field("missing", COUNTS),
+        pa.field("rule_passes", COUNTS),
+        pa.field("rule_failures", COUNTS),
+        pa.field("units", COUNTS),
+        pa.field("created_to_arrived", HISTOGRAM),
+        pa.field("created_to_arrived_sum", pa.float64()),
+        pa.field("created_to_arrived_max", pa.float64()),
+        pa.field("arrived_to_staged", HISTOGRAM),
+        pa.field("arrived_to_staged_sum", pa.float64()),
+        pa.field("arrived_to_staged_max", pa.float64()),
+        pa.field("dedup_seconds", pa.float64()),
+        pa.field("shard_lag", pa.map_(pa.string(), pa.float64())),
     ]
 )
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "query": "Ask a lake in SQL.",
     "build": "Build typed analytical tables from the events.",
     "compact": "Join small files to large ones and delete what nobody needs.",
+    "check": "Compare the quality of a lake with what is allowed.",
     "verify": "Prove that nothing was lost and nothing is there twice.",
     "replay": "Judge rejected records anew, with the rules and limits of today.",
     "erase": "Remove one person's rows from every table, and keep a receipt.",

@@ -200,7 +200,7 @@ class _Filing:
         counts = sum((origin.counts for origin in held), Counts())
         verdicts = Verdicts(
             **{table: tables[table] for table in TABLES},
-            quality=quality(tables),
+            quality=quality(tables, self._clock.now_us()),
             ranges=[filed_range(shard, self._list(shard, finished), held)],
             shard_counts=[counts],
             new_types=self._new_types(state, tables["events"]),

@@ -11,9 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headgate.core.again import Again
+from headgate.core.columns import encode
 from headgate.core.dedup import Judgement, rows_of
-from headgate.core.quality import quality_rows, warning_counts
-from headgate.core.schema import QUALITY, SETTLED
+from headgate.core.measures import withdrawn
+from headgate.core.quality import quality_rows, quality_table, warning_counts
+from headgate.core.schema import COUNTS, SETTLED
+from headgate.core.tally import counted, negative
 from headgate.core.verdicts import Judged, accepted_rows, duplicate_rows, rejected_rows
 from headgate.decision import Decided
 from headgate.jobs.old_rows import OldBatch
@@ -79,7 +82,11 @@ def outcome_of(batch: OldBatch, again: Again, decided: Decided, *, replayed_at: 
         replayed_at=replayed_at,
         judged_at=judged_at,
     )
-    return Outcome(verdicts=_written(batch, is_settled, mine, decided, settlement), settled=settled, left=left)
+    quality = [_taken_back(batch, is_settled, mine.parts, origin[kept])]
+    if mine.parts.num_rows:
+        quality.append(quality_rows(mine))
+    written = _written(pa.concat_tables(quality), mine, decided, settlement)
+    return Outcome(verdicts=written, settled=settled, left=left)
 
 
 def _verdicts(judged: Judged) -> npt.NDArray[np.object_]:
@@ -120,17 +127,12 @@ def _settled_rows(
     return pa.table(columns).cast(SETTLED)
 
 
-def _written(
-    batch: OldBatch, is_settled: npt.NDArray[np.bool_], judged: Judged, decided: Decided, settlement: Settlement
-) -> Verdicts:
-    quality = [_taken_back(batch, is_settled)]
-    if judged.parts.num_rows:
-        quality.append(quality_rows(judged))
+def _written(quality: pa.Table, judged: Judged, decided: Decided, settlement: Settlement) -> Verdicts:
     return Verdicts(
         events=accepted_rows(judged),
         duplicates=duplicate_rows(judged, decided.owners),
         rejected=rejected_rows(judged),
-        quality=pa.concat_tables(quality),
+        quality=quality,
         ranges=(),
         shard_counts=(),
         new_types=decided.new_types,
@@ -140,25 +142,46 @@ def _written(
     )
 
 
-def _taken_back(batch: OldBatch, is_settled: npt.NDArray[np.bool_]) -> pa.Table:
-    """QUALITY with negative numbers, so that its sums are those of the tables without the settled rows."""
-    columns = [batch.names[name].filter(pa.array(is_settled)).to_pylist() for name in ("event_type", "reason")]
-    conflicts = batch.names["conflict"].filter(pa.array(is_settled)).to_pylist()
-    sizes = pc.binary_length(batch.rows["raw"]).filter(pa.array(is_settled)).to_pylist()
-    by_type: dict[str | None, Counter[str]] = {}
-    reasons: dict[str | None, Counter[str]] = {}
-    for event_type, reason, conflict, size in zip(*columns, conflicts, sizes, strict=True):
-        counts = by_type.setdefault(event_type, Counter())
-        of_type = reasons.setdefault(event_type, Counter())
-        counts.update(received=1, conflicts=int(conflict), payload_bytes=size)
-        counts["duplicates" if reason is None else "rejected"] += 1
-        if reason is not None:
-            of_type[reason] += 1
-    summed = ("received", "accepted", "duplicates", "conflicts", "rejected", "payload_bytes")
-    rows = [
-        {name: -by_type[event_type][name] for name in summed}
-        | {"event_type": event_type, "reasons": [(r, -n) for r, n in sorted(reasons[event_type].items())]}
-        | {"warnings": []}
-        for event_type in by_type
-    ]
-    return pa.table({field.name: pa.array([row.get(field.name) for row in rows], field.type) for field in QUALITY})
+def _taken_back(
+    batch: OldBatch, is_settled: npt.NDArray[np.bool_], parts: pa.Table, origin: npt.NDArray[np.int64]
+) -> pa.Table:
+    """QUALITY with negative numbers, so that its sums are those of the tables without the settled rows.
+
+    What was measured of an orphan is what is measured of it today; of a reject it is what its reason says.
+
+    Args:
+        batch: the old rows.
+        is_settled: (rows,) which of them.
+        parts: of the settled rows, judged anew.
+        origin: (parts,) the row that each comes from.
+    """
+    settled = np.flatnonzero(is_settled)
+    names = batch.names.take(pa.array(settled))
+    encoded = encode(names["event_type"])
+    code, size = np.asarray(encoded.indices).astype(np.int64), len(encoded.dictionary)
+    is_orphan = np.asarray(pc.is_null(names["reason"]))
+    rejects = np.flatnonzero(~is_orphan)
+    lengths = np.asarray(pc.binary_length(batch.rows["raw"])).astype(np.int64)[settled]
+    conflicts = np.asarray(pc.fill_null(names["conflict"], False)).astype(np.int64)
+    sums = {
+        "received": np.bincount(code, minlength=size),
+        "accepted": np.zeros(size, dtype=np.int64),
+        "duplicates": np.bincount(code[is_orphan], minlength=size),
+        "conflicts": np.bincount(code, weights=conflicts, minlength=size).astype(np.int64),
+        "rejected": np.bincount(code[rejects], minlength=size),
+        "payload_bytes": np.bincount(code, weights=lengths, minlength=size).astype(np.int64),
+    }
+    reasons = counted(code[rejects], names["reason"].take(pa.array(rejects)), size)
+    place = np.zeros(len(is_settled), dtype=np.int64)
+    place[settled] = np.arange(len(settled))
+    again = np.flatnonzero(is_orphan[place[origin]])
+    return quality_table(
+        {
+            **{name: pa.array(-counts) for name, counts in sums.items()},
+            "event_type": encoded.dictionary,
+            "reasons": negative(reasons),
+            "warnings": pa.array([[]] * size, COUNTS),
+            **withdrawn(parts.take(pa.array(again)), code[place[origin[again]]], reasons, size),
+        },
+        size,
+    )

@@ -62,7 +62,7 @@ def plain_lines(table: pa.Table) -> pa.Array:
     rows = table.to_pylist()
     for row in rows:
         for name in maps:
-            row[name] = dict(row[name] or ())
+            row[name] = None if row[name] is None else dict(row[name])
     return pa.array([msgspec.json.encode(row).decode() for row in rows], pa.large_string())
 
 

@@ -59,7 +59,7 @@ def encode(rows: pa.Table) -> pa.Buffer:
             text.
     """
     names = rows.column_names
-    nested = {"reasons", "warnings"}
+    nested = {field.name for field in rows.schema if pa.types.is_map(field.type)}
     repeating = [name for name in names if name in _REPEATING]
     sink = pa.BufferOutputStream()
     pq.write_table(

@@ -39,6 +39,8 @@ _CASTS = {
     pa.binary(): "from_base64({0})",
     pa.timestamp("us", tz="UTC"): _TIME,
     pa.map_(pa.string(), pa.int64()): "CAST(CAST({0} AS JSON) AS MAP(VARCHAR, BIGINT))",
+    pa.map_(pa.string(), pa.float64()): "CAST(CAST({0} AS JSON) AS MAP(VARCHAR, DOUBLE))",
+    pa.map_(pa.float64(), pa.int64()): "CAST(CAST({0} AS JSON) AS MAP(DOUBLE, BIGINT))",
 }
 _REMOTE_ERROR = "AWS Error"  # in every message of pyarrow's S3 client
 _GONE = ("NO_SUCH_KEY", "RESOURCE_NOT_FOUND")
@@ -144,10 +146,14 @@ def json_columns(table: str) -> str:
 
 
 def delta_dataset(
-    storage: Storage, opened: DeltaTable, table: str, arrived_us: tuple[int, int] | None = None
+    storage: Storage,
+    opened: DeltaTable,
+    table: str,
+    arrived_us: tuple[int, int] | None = None,
+    time: str = "arrived_at",
 ) -> ds.FileSystemDataset:
     """A table of the lake at the version that was opened, see `of_log`."""
-    return of_log(storage, opened, table, TABLES[table], PARTITIONS[table], arrived_us)
+    return of_log(storage, opened, table, TABLES[table], PARTITIONS[table], arrived_us, time)
 
 
 def of_log(
@@ -157,6 +163,7 @@ def of_log(
     schema: pa.Schema,
     partitions: Sequence[str],
     arrived_us: tuple[int, int] | None = None,
+    time: str = "arrived_at",
 ) -> ds.FileSystemDataset:
     """The files of a Delta table's version; deltalake's own dataset takes ten times longer to make.
 
@@ -167,11 +174,12 @@ def of_log(
         schema: of the columns that are shown; a file that lacks one has nulls there.
         partitions: columns that are in the log and not in the files; a query about them opens only their files.
         arrived_us: leave out files without a row that arrived between these, microseconds since 1970 UTC.
+        time: another column that `arrived_us` is about.
     """
     filesystem, files = storage.arrow_files(), pa.table(opened.get_add_actions(flatten=True))
     parquet = ds.ParquetFileFormat()
     if arrived_us is not None:
-        files = _arrived(files, *arrived_us)
+        files = _arrived(files, *arrived_us, time)
     known: dict[tuple[object, ...], ds.Expression] = {}
     fragments = []
     values = [files[f"partition.{column}"].to_pylist() for column in partitions] if files.num_rows else []
@@ -186,10 +194,10 @@ def of_log(
     return ds.FileSystemDataset(fragments, schema, parquet, filesystem)
 
 
-def _arrived(files: pa.Table, low_us: int, high_us: int) -> pa.Table:
+def _arrived(files: pa.Table, low_us: int, high_us: int, time: str) -> pa.Table:
     """The files that may hold a row that arrived between; one without statistics may."""
     for name, is_beyond, bound in (("max", pc.less, low_us - _ROUNDED_US), ("min", pc.greater, high_us + _ROUNDED_US)):
-        column = f"{name}.arrived_at"
+        column = f"{name}.{time}"
         if column in files.column_names:
             us = files[column].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
             files = files.filter(pc.invert(is_beyond(us, bound)).fill_null(True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import duckdb
@@ -114,6 +115,17 @@ def quality_rows(event_types: Sequence[str]) -> pa.Table:
             "created_min": int(CREATED * _MICROSECONDS),
             "created_max": int(CREATED * _MICROSECONDS),
             "arrived_max": int(CREATED * _MICROSECONDS),
+            "missing": [("event_uuid", 1), ("user.id", 0)],
+            "rule_passes": [("amount", 3)],
+            "rule_failures": [],
+            "units": [("seconds", 3), ("numeric_text", 1)],
+            "created_to_arrived": [(0.0, 1), (2.5, 2), (math.inf, 1)],
+            "created_to_arrived_sum": 700_004.25,
+            "created_to_arrived_max": 700_000.5,
+            "arrived_to_staged": [(0.01, 4)],
+            "arrived_to_staged_sum": 0.004,
+            "dedup_seconds": 0.125,
+            "shard_lag": [('shard "0"', 0.5), ("shard-1", 0.0)],
         }
         for event_type in event_types
     ]

@@ -148,6 +148,9 @@ def _check_counts(world: World, tables: Mapping[str, Sequence[Row]]) -> None:
     assert in_all == Counts(*(sum(row[name] for row in tables["quality"]) for name in names))
     conflicts = sum(row["conflicts"] for row in tables["quality"])
     assert conflicts == sum(row["conflict"] for row in tables["duplicates"])
+    for name in ("units", "created_to_arrived"):  # measured of each event once
+        measured = sum(sum(dict(row[name]).values()) for row in tables["quality"])
+        assert measured == in_all.accepted + in_all.duplicates, name
     of_shard = Counter(row["shard"] for name in names[1:] for row in tables["events" if name == "accepted" else name])
     of_ledger: Counter[str] = Counter()
     for entry in ledger:

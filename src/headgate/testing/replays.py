@@ -21,6 +21,7 @@ from headgate.pipeline import FlowSettings
 from headgate.ports import ClaimStore, Source
 from headgate.testing.action_log import ActionLog, LoggedStorage
 from headgate.testing.clock import VirtualClock
+from headgate.testing.lake_rows import read_table
 from headgate.testing.world import DAY_US, WINDOW_US, FactList
 
 _numbers = itertools.count()
@@ -71,10 +72,16 @@ def replay_on(
 
 
 def breaches_of(lake: Path, source: Source, *, limits: Limits | None = None, window_us: int = WINDOW_US) -> list[str]:
-    """What `verify` finds in a local lake, its source read again."""
+    """What `verify` finds in a local lake, its source read again; and where `quality` measured other events."""
     settings = VerifySettings(envelope=Envelope(), limits=limits or Limits(), window_us=window_us)
     proof = verify(find_lake(str(lake)), source, settings, source_name=source.name)
-    return [f"{breach.kind}: {breach.sentence} {breach.examples}" for breach in proof.breaches]
+    found = [f"{breach.kind}: {breach.sentence} {breach.examples}" for breach in proof.breaches]
+    quality = read_table(LocalStorage(str(lake)), "quality").to_pylist()
+    events = sum(row["accepted"] + row["duplicates"] for row in quality)
+    for name in ("units", "created_to_arrived"):
+        measured = sum(count for row in quality for _, count in row[name] or ())
+        found += [f"quality: {name} of {measured} events, there are {events}"] if measured != events else []
+    return found
 
 
 def _settings(limits: Limits, batch_events: int, window_us: int) -> FlowSettings:

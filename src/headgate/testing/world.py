@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from headgate.consumer import Consumer, Parts
 from headgate.core.envelope import Envelope
 from headgate.core.limits import Limits
+from headgate.core.missing import Fields
 from headgate.core.privacy import Privacy
 from headgate.core.rules import Rules
 from headgate.errors import TransientError
@@ -53,6 +54,7 @@ class Attempt:
         rules: the user's rules; None for none.
         limits: sizes.
         privacy: what is done to payloads; None for nothing.
+        fields: paths of payload fields whose absence is counted.
         max_event_types: the lake's limit.
         batch_events: records a batch.
         per_read: records that one read hands over.
@@ -66,6 +68,7 @@ class Attempt:
     rules: Rules | None = None
     limits: Limits = field(default_factory=Limits)
     privacy: Privacy | None = None
+    fields: Sequence[str] = ()
     max_event_types: int = 1_000
     batch_events: int = 1_000
     per_read: int = 1_000
@@ -191,6 +194,7 @@ def settings(attempt: Attempt) -> FlowSettings:
         envelope=Envelope(),
         limits=attempt.limits,
         privacy=attempt.privacy,
+        fields=Fields(attempt.fields, Envelope()),
         max_future_us=DAY_US,
         window_us=WINDOW_US,
         max_event_types=attempt.max_event_types,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headgate.config import Config, environment, privacy_key
 from headgate.core.envelope import Envelope, decoder_of
 from headgate.core.limits import Limits
+from headgate.core.missing import Fields
 from headgate.core.privacy import Privacy
 from headgate.core.rules import Rule, Rules
 from headgate.errors import ConfigError
@@ -42,6 +43,7 @@ def flow_settings(config: Config) -> FlowSettings:
         max_batch_bytes=config.batch.max_bytes,
         flush_seconds=config.batch.flush_seconds,
         privacy=privacy_of(config),
+        fields=Fields(config.quality.fields, envelope_of(config)),
     )
 
 

@@ -1,0 +1,161 @@
+"""The rows of `quality` that were staged within some time, of a lake of any format, without reading the others.
+
+A delta lake's log says which files to open. Of the other formats, whose files are never joined, the ledger does: its
+entries stand in the order of their commits.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from headgate.core.schema import QUALITY, TIMESTAMP
+from headgate.errors import PermanentError, TransientError
+from headgate.jobs.existing import ExistingLake, is_published
+from headgate.lake import read
+from headgate.lake.delta import open_table
+from headgate.lake.entry import Entry, File
+
+TABLE = "quality"
+SLACK_US = 900_000_000  # microseconds between staging and commit, and between the clocks of two writers
+_FETCH_THREADS = 16  # files and entries of a remote lake that are read side by side
+_ENTRIES_AT_ONCE = 256
+_BLOCK_ROWS = 20_000  # rows that are handed over at a time, a few megabytes
+
+
+def quality_between(lake: ExistingLake, start_us: int, end_us: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Published rows of `quality` that were staged from `start_us` up to, not including, `end_us`.
+
+    Args:
+        lake: whose rows.
+        start_us: microseconds since 1970.
+        end_us: the same.
+        columns: of QUALITY.
+
+    Yields:
+        Blocks of these columns; one that the lake does not know yet is null.
+
+    Raises:
+        TransientError: the storage did not answer.
+        PermanentError: a file is gone or cannot be read.
+    """
+    staged = pc.field("staged_at")
+    is_within = (staged >= _time(start_us)) & (staged < _time(end_us))
+    names = [*dict.fromkeys([*columns, "staged_at"])]
+    is_delta = lake.about.format == "delta"
+    blocks = _of_log(lake, start_us, end_us, names) if is_delta else _of_ledger(lake, start_us, end_us, names)
+    try:
+        for block in _gathered(blocks):
+            rows = block.filter(is_within).select(list(columns))
+            if rows.num_rows:
+                yield rows
+    except (OSError, pa.ArrowException, duckdb.Error) as error:
+        said = " ".join(str(error).split())
+        if read.is_of_network(error):
+            raise TransientError(f"{lake.path}/{TABLE} cannot be read now: {said}") from error
+        raise PermanentError(f"{lake.path}/{TABLE} cannot be read: {said}; restore it from a backup") from error
+
+
+def _gathered(blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Small blocks, of a file each, joined to large ones."""
+    waiting: list[pa.Table] = []
+    count = 0
+    for block in blocks:
+        waiting.append(block)
+        count += block.num_rows
+        if count >= _BLOCK_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _time(us: int) -> pa.Scalar:
+    return pa.scalar(us, pa.int64()).cast(TIMESTAMP)
+
+
+def _of_log(lake: ExistingLake, start_us: int, end_us: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+    opened = open_table(lake.storage, TABLE)
+    found = read.delta_dataset(lake.storage, opened, TABLE, (start_us, end_us), "staged_at")
+    for batch in found.scanner(columns=columns, batch_readahead=2, fragment_readahead=4).to_batches():
+        yield pa.Table.from_batches([batch])
+
+
+def _of_ledger(lake: ExistingLake, start_us: int, end_us: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+    last = lake.state().number
+    number = _first_since(lake, start_us - SLACK_US, last)
+    threads = _FETCH_THREADS if lake.storage.is_remote else 1
+    with ThreadPoolExecutor(threads) as pool:
+        while number <= last:
+            upto = min(number + _ENTRIES_AT_ONCE, last + 1)
+            entries = list(pool.map(lake.entry, range(number, upto)))
+            wanted = [entry for entry in entries if entry.committed_us < end_us + SLACK_US]
+            pairs = [(entry, file) for entry in wanted for file in entry.files if file.table == TABLE]
+            contents = pool.map(lambda pair: _content(lake, *pair), pairs)
+            yield from _blocks([one for one in contents if one is not None], lake.about.format, columns)
+            if len(wanted) < len(entries):
+                return
+            number = upto
+
+
+def _first_since(lake: ExistingLake, since_us: int, last: int) -> int:
+    """The first entry that was committed then or later; one behind the last where there is none."""
+    low, high = 1, last + 1
+    while low < high:
+        middle = (low + high) // 2
+        if lake.entry(middle).committed_us < since_us:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _content(lake: ExistingLake, entry: Entry, file: File) -> bytes | None:
+    """The bytes of a file; None where its rows are not shown yet."""
+    content = lake.storage.get(file.published)
+    if content is None and is_published(lake, entry):
+        content = lake.storage.get(file.published)  # it may have been shown just now
+        if content is None:
+            raise PermanentError(f"{file.published} is gone from {lake.path}: restore it from a backup")
+    return content
+
+
+def _blocks(contents: Sequence[bytes], table_format: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    if table_format == "json":
+        lines = [line for content in contents for line in _plain(content).splitlines()]
+        if lines:
+            yield _parsed(lines, columns)
+        return
+    for content in contents:
+        opened = pq.ParquetFile(pa.BufferReader(content))
+        there = set(opened.schema_arrow.names)
+        found = opened.read([name for name in columns if name in there], use_threads=False)
+        yield pa.table(
+            {
+                name: found[name].cast(QUALITY.field(name).type)
+                if name in there
+                else pa.nulls(found.num_rows, QUALITY.field(name).type)
+                for name in columns
+            }
+        )
+
+
+def _plain(content: bytes) -> bytes:
+    return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+
+
+def _parsed(lines: Sequence[bytes], columns: Sequence[str]) -> pa.Table:
+    """Lines of a json lake as columns of QUALITY."""
+    with duckdb.connect(config={"threads": "1"}) as connection:
+        connection.execute("SET TimeZone='UTC'")
+        connection.register("lines", pa.table({"json": pa.array(lines, pa.binary()).cast(pa.string())}))
+        # What is not selected is not computed.
+        query = f"SELECT {', '.join(columns)} FROM (SELECT {read.json_columns(TABLE)} FROM lines)"  # noqa: S608  own names
+        table = connection.sql(query).to_arrow_table()
+        return pa.table({name: table[name].cast(QUALITY.field(name).type) for name in columns})

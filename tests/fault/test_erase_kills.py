@@ -40,7 +40,7 @@ def test_killed_at_any_effect_the_next_erasure_finishes(made, tmp_path):
     erased(LoggedStorage(LocalStorage(calm), log))
     assert traces(LocalStorage(calm)) == []
     assert len(log.effects) > 10
-    for number in range(0, len(log.effects), 2):
+    for number in range(0, len(log.effects), 3):
         lake = tmp_path / str(number)
         shutil.copytree(made, lake)
         storage = LocalStorage(lake)

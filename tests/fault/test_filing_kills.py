@@ -51,11 +51,11 @@ def strikes(tmp_path, table_format):
 
 
 @pytest.mark.parametrize(
-    ("table_format", "fault"),
-    [("delta", "killed after"), ("parquet", "killed before")],
+    ("table_format", "fault", "first"),
+    [("delta", "killed after", 0), ("parquet", "killed before", 1)],
 )
-def test_a_filing_that_fails_anywhere_is_finished_by_the_next(tmp_path, table_format, fault):
-    for world, number in strikes(tmp_path, table_format):
+def test_a_filing_that_fails_anywhere_is_finished_by_the_next(tmp_path, table_format, fault, first):
+    for world, number in islice(strikes(tmp_path, table_format), first, None, 2):
         with suppress(Killed, TransientError, CommitUnknown):
             world.file(ActionLog(faults={number: fault}))
         world.file()

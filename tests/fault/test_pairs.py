@@ -10,8 +10,8 @@ from headgate.testing.server_valkey import valkey
 
 pytestmark = pytest.mark.kill
 
-EVENTS = 400
-SIZES = (20, 60)  # events in a batch
+EVENTS = 240
+SIZES = (12, 36)  # events in a batch
 KILLS = 2
 #: RocksDB with each format in a folder: test_sigkill.py.
 PAIRS = [

@@ -13,27 +13,12 @@ from headgate.lake.s3 import S3Storage
 from headgate.lake.s3_options import S3Options
 from headgate.source.bucket import BucketFiles
 from headgate.source.files import FileSource
+from headgate.testing.clock import VirtualClock
 from headgate.testing.server_moto import Moto
 from headgate.testing.source_suite import SourceSuite
 
 LINES = b'\xef\xbb\xbf{"id":1}\n\n{"text":"\xc3\xa4"}\r\n   \nnot json\n{"id":4}{"id":5}\n{"last":true}'
 ARRAY = b'\n [ {"id":1,\n "a":[1,{"b":"]}\\""}]},\n {"id":2}, 3,"4"\n,{}\n{"broken":\n,{"id":6}]\n {"id":7}'
-
-
-class StillClock:
-    """A clock that moves only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now_us(self) -> int:
-        return int(self.seconds * 1_000_000)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 class BucketSuite(SourceSuite):
@@ -50,7 +35,7 @@ class BucketSuite(SourceSuite):
         self.bucket = S3Storage(self.uri, S3Options(endpoint_url=moto.endpoint_url, is_http_allowed=True))
 
     def open(self) -> FileSource:
-        return FileSource(BucketFiles(f"{self.uri}/{self.source}", self.bucket), clock=StillClock())
+        return FileSource(BucketFiles(f"{self.uri}/{self.source}", self.bucket), clock=VirtualClock(0))
 
 
 class TestObject(BucketSuite):

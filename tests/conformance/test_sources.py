@@ -13,27 +13,12 @@ import zstandard
 from headgate.source.files import FileSource
 from headgate.source.listing import LocalFiles
 from headgate.source.stdin import StdinSource
+from headgate.testing.clock import VirtualClock
 from headgate.testing.source_suite import SourceSuite
 
 LINES = b'\xef\xbb\xbf{"id":1}\n\n{"text":"\xc3\xa4"}\r\n   \n{"id":3}\nnot json\n{"id":4}{"id":5}\n{"last":true}'
 ARRAY = b'\n [ {"id":1,\n "a":[1,{"b":"]}\\""}]},\n {"id":2}, 3,"4"\n,{}\n{"broken":\n,{"id":6}]\n {"id":7}'
 PRETTY = b'{\n "id": 1\n}\n{\n "id": 2\n}{"id":3}\n{"cut": "short\n{"id":4}\n'
-
-
-class StillClock:
-    """A clock that moves only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now_us(self) -> int:
-        return int(self.seconds * 1_000_000)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 class FilesSuite(SourceSuite):
@@ -50,7 +35,7 @@ class FilesSuite(SourceSuite):
         raise NotImplementedError
 
     def open(self) -> FileSource:
-        return FileSource(LocalFiles(str(self.folder / self.name)), clock=StillClock())
+        return FileSource(LocalFiles(str(self.folder / self.name)), clock=VirtualClock(0))
 
 
 class TestFile(FilesSuite):

@@ -1,6 +1,5 @@
 """A compacted lake holds the same rows in fewer files, for every reader; it runs, verifies and rebuilds as before."""
 
-import json
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from deltalake import DeltaTable, write_deltalake
 
 from headgate.entrypoints.cli import cli
@@ -17,21 +16,12 @@ from headgate.jobs.compact import Watch
 from headgate.lake.delta import APP_ID
 from headgate.lake.lake import LakeOptions, open_lake
 from headgate.lake.local import LocalStorage
+from headgate.testing.commands import ok, run
 from headgate.testing.compaction import DAY_US, TABLES, compacted, fill, now_us, open_delta, parquet_files, rows
 from headgate.testing.lake_rows import ODD_TYPES
 from headgate.testing.memory_storage import MemoryStorage
 
 EVENTS = 300
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
-
-
-def ok(*args: object) -> dict:
-    result = run(*args, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")

@@ -9,25 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from headgate.entrypoints.cli import cli
 from headgate.lake.local import LocalStorage
+from headgate.testing.commands import ok, run
 from headgate.testing.erasing import PERSON, others, traces
 
 STRICT = '[[rules]]\nname = "amount"\ncheck = "CAST(payload->>\'amount\' AS DOUBLE) < 10"\n'
 WHERE = f"payload->>'account' = '{PERSON}'"
 ASKED = ("--where", WHERE, "--contains", PERSON)
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
-
-
-def ok(*args: object) -> dict:
-    result = run(*args, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 def event(n: int) -> str:

@@ -7,17 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from headgate.entrypoints.cli import cli
+from headgate.testing.commands import ok
 
 EVENTS = 400
-
-
-def run(*args: object) -> dict:
-    result = CliRunner().invoke(cli, [*map(str, args), "--json"], env={"HEADGATE_CONFIG": ""})
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 def line(number: int, person: int) -> str:
@@ -32,15 +25,15 @@ def test_an_erased_lake_is_proven_and_keeps_copies_out_when_its_claims_are_lost(
     lines = [line(number, number % 4) for number in numbers]
     source, lake = tmp_path / "a.jsonl", tmp_path / "lake"
     source.write_text("\n".join([*lines, "rubbish of person 3"]) + "\n")
-    run("run", source, lake, "--format", table_format)
-    run("erase", lake, "--where", "payload->>'person' = '2'", "--contains", "person 3", "--yes")
+    ok("run", source, lake, "--format", table_format)
+    ok("erase", lake, "--where", "payload->>'person' = '2'", "--contains", "person 3", "--yes")
 
-    proof = run("verify", source, lake)
+    proof = ok("verify", source, lake)
     assert proof["erased"] == {"events": 100, "duplicates": 20, "rejected": 1}
     again = tmp_path / "b.jsonl"
     again.write_text("\n".join(lines) + "\n")
     shutil.rmtree(lake / "_headgate" / "claims")
-    assert run("run", again, lake)["accepted"] == 0
-    run("verify", again, lake)
-    [found] = run("query", lake, "SELECT count(*) AS n, count(*) FILTER (payload->>'person' = '2') AS gone FROM events")
+    assert ok("run", again, lake)["accepted"] == 0
+    ok("verify", again, lake)
+    [found] = ok("query", lake, "SELECT count(*) AS n, count(*) FILTER (payload->>'person' = '2') AS gone FROM events")
     assert found == {"n": 300, "gone": 0}

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner
 
 from headgate.claims.memory import MemoryClaimStore
 from headgate.core.erased import ERASED
 from headgate.core.keys import keys_of
 from headgate.decision import ERASED_AGAIN
 from headgate.entrypoints.aws_lambda import admit
-from headgate.entrypoints.cli import cli
 from headgate.invocation import InvocationSettings
 from headgate.jobs.old_rows import Selection, old_batches
 from headgate.lake.entry import entry_path
@@ -28,6 +26,7 @@ from headgate.lake.local import LocalStorage
 from headgate.records import OWNER, Claims, Shard
 from headgate.telemetry.facts import Noticed
 from headgate.testing.action_log import ActionLog
+from headgate.testing.commands import ok, run
 from headgate.testing.containers import Platform
 from headgate.testing.erasure import erase_rows, remove_rows
 from headgate.testing.event_source_mapping import EventSourceMapping, StreamRecord
@@ -44,17 +43,6 @@ DAY = 86_400  # seconds
 FIRST = 49590338271490256608559692538361571095921575989136588898
 
 Row = Mapping[str, Any]
-
-
-def run(*args: object) -> tuple[int, str]:
-    result = CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
-    return result.exit_code, result.stdout or result.stderr
-
-
-def ok(*args: object) -> dict:
-    code, said = run(*args, "--json")
-    assert code == 0, said
-    return json.loads(said)
 
 
 def event(number: int, **more: object) -> bytes:
@@ -109,7 +97,7 @@ def test_beyond_the_window_the_id_is_free_and_the_next_owner_is_an_ordinary_one(
 
 
 def test_a_rebuild_says_how_many_ids_it_knows_without_their_claims(lake: Path) -> None:
-    assert "5 ids of erased events known, too" in run("rebuild", lake)[1]
+    assert "5 ids of erased events known, too" in run("rebuild", lake).stdout
 
 
 @pytest.mark.parametrize("is_open", [True, False])

@@ -9,25 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from headgate.entrypoints.cli import cli
 from headgate.lake.local import LocalStorage
+from headgate.testing.commands import ok, run
 from headgate.testing.erasure import erase_rows, record_rows, remove_rows
 
 TABLES = ("events", "duplicates", "rejected")
 STRICT = '[[rules]]\nname = "n"\ncheck = "CAST(payload->>\'n\' AS INT) < 5"\n'
-
-
-def run(*args: object) -> tuple[int, str]:
-    result = CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
-    return result.exit_code, result.stdout or result.stderr
-
-
-def ok(*args: object) -> Any:
-    code, said = run(*args, "--json")
-    assert code == 0, said
-    return json.loads(said)
 
 
 @pytest.fixture(params=["delta", "parquet", "json"])
@@ -66,14 +54,14 @@ def early(lake: Path, table: str) -> Callable[[Mapping[str, Any]], bool]:
 
 def test_finished_erasures_are_counted_and_so_are_the_rows_that_are_left(lake: Path) -> None:
     assert ok("status", lake)["erasures"] == {"number": 0, "rows": {}, "unfinished": []}
-    assert "erasures  " not in run("status", lake)[1]
+    assert "erasures  " not in run("status", lake).stdout
     for table in TABLES:
         assert erase_rows(storage(lake), table, early(lake, table)) == 3
     assert rows(lake) == counted(lake)
     found = ok("status", lake)
     assert found["erasures"] == {"number": 3, "rows": dict.fromkeys(sorted(TABLES), 3), "unfinished": []}
     assert found["counts"]["received"] == 40
-    assert "3, erased: duplicates 3, events 3, rejected 3" in run("status", lake)[1]
+    assert "3, erased: duplicates 3, events 3, rejected 3" in run("status", lake).stdout
 
 
 def test_rows_that_replays_had_settled_are_not_taken_off_twice(lake: Path) -> None:
@@ -91,7 +79,7 @@ def test_an_erasure_without_a_receipt_is_named_until_it_has_one(lake: Path) -> N
         found = ok("status", lake)
         assert found["erasures"] == {"number": 1, "rows": {}, "unfinished": ["x-events"]}
         assert found["tables"]["events"]["rows"] == (counted(lake)["events"] if is_delta else None)
-        assert "not finished: x-events: run `headgate erase` again" in run("status", lake)[1]
+        assert "not finished: x-events: run `headgate erase` again" in run("status", lake).stdout
         remove_rows(storage(lake), "events", wanted)
     erase_rows(storage(lake), "rejected", lambda row: False, erasure="y")
     storage(lake).put("_headgate/erasures/y-rejected/receipt.json", b'{"continues": ["x-events"]}')
@@ -103,8 +91,8 @@ def test_an_erasure_without_a_receipt_is_named_until_it_has_one(lake: Path) -> N
 def test_a_time_before_an_erasure_cannot_be_shown_any_more(lake: Path) -> None:
     as_of = datetime.now(tz=UTC).isoformat()
     erase_rows(storage(lake), "events", early(lake, "events"))
-    code, said = run("query", lake, "SELECT count(payload) FROM events", "--as-of", as_of)
-    assert code == 2
-    assert "files of that time were deleted since" in said
-    assert "`erase` does not keep them" in said
+    done = run("query", lake, "SELECT count(payload) FROM events", "--as-of", as_of)
+    assert done.exit_code == 2
+    assert "files of that time were deleted since" in done.stderr
+    assert "`erase` does not keep them" in done.stderr
     assert ok("query", lake, "SELECT count(*) AS n FROM rejected", "--as-of", as_of) == [{"n": 20}]

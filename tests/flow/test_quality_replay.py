@@ -8,23 +8,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from headgate.core.figures import COLUMNS, Figures, figures_of, total
-from headgate.entrypoints.cli import cli
 from headgate.jobs.existing import find_lake
 from headgate.jobs.quality_rows import quality_between
+from headgate.testing.commands import ok
 
 FORMATS = ("delta", "parquet", "json")
 RULE = "[quality]\nfields = ['user']\n[[rules]]\nname = 'amount'\ncheck = \"CAST(payload->>'amount' AS DOUBLE) < {}\"\n"
 ARRIVED = 1_790_000_000  # Unix seconds; modification time of the source
 MAPS = ("missing", "rule_passes", "rule_failures", "units", "created_to_arrived")
-
-
-def ok(*args: object) -> dict:
-    result = CliRunner().invoke(cli, [*map(str, args), "--json"], env={"HEADGATE_CONFIG": ""})
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 def line(i: int) -> str:

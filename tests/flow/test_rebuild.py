@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from headgate.claims.memory import MemoryClaimStore
 from headgate.clock import SystemClock
-from headgate.entrypoints.cli import cli
 from headgate.jobs.rebuild import rebuild
 from headgate.lake.lake import LakeOptions, TableLake, open_or_create
 from headgate.lake.layout import ClaimsIdentity, claims_identity
 from headgate.lake.lease import LocalLease
 from headgate.records import Claims
+from headgate.testing.commands import ok, run
 
 EVENTS = 400
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
-
-
-def ok(*args: object) -> dict:
-    result = run(*args, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 @pytest.fixture(params=["delta", "parquet", "json"])

@@ -9,15 +9,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from headgate.claims.memory import MemoryClaimStore
 from headgate.clock import SystemClock
 from headgate.core.limits import Limits
 from headgate.core.rules import Rule, Rules
-from headgate.entrypoints.cli import cli
 from headgate.lake.lease import LocalLease
 from headgate.lake.local import LocalStorage
+from headgate.testing.commands import ok, run
 from headgate.testing.kpl_writer import aggregate
 from headgate.testing.memory_source import MemorySource, Record, Stream
 from headgate.testing.records import ARRIVED_US
@@ -28,16 +27,6 @@ FORMATS = ("delta", "parquet", "json")
 STRICT = '[[rules]]\nname = "amount"\ncheck = "CAST(payload->>\'amount\' AS DOUBLE) < 100"\n'
 LOOSE = STRICT.replace("< 100", "< 1000")
 ARRIVED = 1_790_000_000  # Unix seconds; modification time of the source
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
-
-
-def ok(*args: object) -> dict:
-    result = run(*args, "--json")
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 def line(i: int) -> str:

@@ -12,19 +12,15 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from deltalake import DeltaTable, write_deltalake
 
-from headgate.entrypoints.cli import cli
 from headgate.lake.local import LocalStorage
 from headgate.lake.read import dataset
+from headgate.testing.commands import run
 
 FORMATS = ("delta", "parquet", "json")
 EVENTS = 600
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
 
 
 def ok(*args: object) -> Result:

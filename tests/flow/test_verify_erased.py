@@ -12,16 +12,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from click.testing import CliRunner
 
 from headgate.core.envelope import Envelope
 from headgate.core.limits import Limits
-from headgate.entrypoints.cli import cli
 from headgate.errors import TransientError
 from headgate.jobs.existing import find_lake
 from headgate.jobs.verify import VerifySettings, verify
 from headgate.lake.erasures import erased_rows, write_rows
 from headgate.lake.local import LocalStorage
+from headgate.testing.commands import ok, run
 from headgate.testing.erasure import erase_rows, record_rows, remove_rows
 
 FORMATS = ("delta", "parquet", "json")
@@ -31,17 +30,6 @@ STRICT = '[[rules]]\nname = "n"\ncheck = "CAST(payload->>\'n\' AS INT) < 5"\n'
 LOOSE = STRICT.replace("< 5", "< 8")
 
 Row = Mapping[str, Any]
-
-
-def run(*args: object) -> tuple[int, str]:
-    result = CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
-    return result.exit_code, result.stdout or result.stderr
-
-
-def ok(*args: object) -> dict:
-    code, said = run(*args, "--json")
-    assert code == 0, said
-    return json.loads(said)
 
 
 def line(i: int) -> str:
@@ -74,10 +62,10 @@ def storage(lake: Path) -> LocalStorage:
 
 
 def found(lake: Path) -> dict:
-    code, said = run("verify", lake.parent / "a.jsonl", lake, "--source-name", "s", "--json")
-    assert said.startswith("{"), said
-    proof = json.loads(said)
-    assert code == (3 if proof["breaches"] else 0)
+    done = run("verify", lake.parent / "a.jsonl", lake, "--source-name", "s", "--json")
+    assert done.stdout.startswith("{"), done.stderr
+    proof = json.loads(done.stdout)
+    assert done.exit_code == (3 if proof["breaches"] else 0)
     return proof
 
 
@@ -101,9 +89,9 @@ def test_erased_rows_and_the_rows_that_are_left_are_those_that_the_ledger_counts
     assert proof["erased"] == erased
     assert proof["rows"] == {table: before["rows"][table] - erased[table] for table in TABLES}
     assert proof["counts"] == before["counts"]
-    code, said = run("verify", lake.parent / "a.jsonl", lake, "--source-name", "s")
-    assert code == 0
-    assert f"events {erased['events']}, duplicates {erased['duplicates']}" in said
+    done = run("verify", lake.parent / "a.jsonl", lake, "--source-name", "s")
+    assert done.exit_code == 0
+    assert f"events {erased['events']}, duplicates {erased['duplicates']}" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -178,9 +166,11 @@ def test_a_copy_that_came_more_than_the_window_after_an_erased_original_is_named
     recorded = erased_rows(storage(lake))
     earlier = pc.subtract(recorded["arrived_at"], pa.scalar(3_600_000_000, pa.duration("us")))
     write_rows(storage(lake), "e1-events", recorded.set_column(6, "arrived_at", earlier))
-    code, said = run("verify", lake.parent / "a.jsonl", lake, "--source-name", "s", "--window", "1m", "--json")
-    assert code == 3
-    assert breaches(json.loads(said)) == {"window": "1 duplicate that came more than the window after the original"}
+    done = run("verify", lake.parent / "a.jsonl", lake, "--source-name", "s", "--window", "1m", "--json")
+    assert done.exit_code == 3
+    assert breaches(json.loads(done.stdout)) == {
+        "window": "1 duplicate that came more than the window after the original"
+    }
 
 
 def test_settled_rows_that_were_erased_are_no_breach(lake: Path) -> None:
@@ -232,9 +222,9 @@ def test_an_erased_event_that_came_back_as_new_within_the_window_is_a_breach(
     assert ok("run", copies, lake, "--config", config)["accepted"]
     for path, content in contents.items():
         storage(lake).put(path, content or b"")
-    code, said = run("verify", copies, lake, "--window", window, "--json")
-    assert code == (3 if kinds else 0), said
-    assert set(breaches(json.loads(said))) == kinds
+    done = run("verify", copies, lake, "--window", window, "--json")
+    assert done.exit_code == (3 if kinds else 0), done.stdout
+    assert set(breaches(json.loads(done.stdout))) == kinds
 
 
 @pytest.mark.parametrize("lake", ["delta", "parquet"], indirect=True)
@@ -254,8 +244,8 @@ def test_files_that_are_gone_while_an_erasure_has_not_ended_are_no_breach_yet(la
     record_rows(storage(lake), "events", every(2), erasure="x")
     next((lake / "events").rglob("*.parquet")).unlink()
     options = ("--source-name", "s")
-    code, said = run("verify", lake.parent / "a.jsonl", lake, *options)
-    assert code == 1
-    assert "run `headgate erase` again" in said
+    done = run("verify", lake.parent / "a.jsonl", lake, *options)
+    assert done.exit_code == 1
+    assert "run `headgate erase` again" in done.stderr
     storage(lake).put("_headgate/erasures/x-events/receipt.json", b"{}")
     assert "unreadable" in breaches(found(lake))

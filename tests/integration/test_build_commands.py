@@ -4,15 +4,14 @@ import json
 import uuid
 
 import pytest
-from click.testing import CliRunner
 
-from headgate.entrypoints.cli import cli
 from headgate.lake.lake import LakeOptions, open_lake
 from headgate.lake.lease import LocalLease
 from headgate.lake.local import LocalStorage
 from headgate.lake.s3 import S3Storage
 from headgate.lake.s3_options import S3Options
 from headgate.testing.build_rows import build_all, commit, payload_values, typed_rows
+from headgate.testing.commands import ok, run
 from headgate.testing.filing_world import FilingWorld, event, record
 from headgate.testing.lake_rows import NOW_US
 from headgate.testing.processes import Child
@@ -23,16 +22,6 @@ CASES = [
     {"k": {"x": 1}, "n": 1.5, "A": None, "o": {}},
     {"k": None, "n": "text"},
 ]
-
-
-def run(*args):
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
-
-
-def result(*args):
-    done = run(*args, "--json")
-    assert done.exit_code == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def write_events(path, documents, first=0):
@@ -50,9 +39,9 @@ def write_events(path, documents, first=0):
 def test_the_schema_cases_are_read_back_exactly(tmp_path, table_format):
     write_events(tmp_path / "a.jsonl", CASES)
     assert run("run", tmp_path / "a.jsonl", tmp_path / "lake", "--format", table_format).exit_code == 0
-    built = result("build", tmp_path / "lake")
+    built = ok("build", tmp_path / "lake")
     assert (built["rows"], [t["folder"] for t in built["tables"]]) == (3, ["payment_order_completed"])
-    assert result("build", tmp_path / "lake")["rows"] == 0
+    assert ok("build", tmp_path / "lake")["rows"] == 0
     columns = 'k, n, a, "A_559aead0", "e-mail", a_b, "_empty", o, _rescued'
     rows = typed_rows(LocalStorage(tmp_path / "lake"), "payment_order_completed", columns)
     assert rows == [
@@ -71,7 +60,7 @@ def test_a_preview_a_date_and_the_summary(tmp_path):
     assert not (tmp_path / "lake" / "analytics").exists()
     built = run("build", tmp_path / "lake")
     assert "values that fit no column" in built.stdout
-    again = result("build", tmp_path / "lake", "--date", "2026-11-18")
+    again = ok("build", tmp_path / "lake", "--date", "2026-11-18")
     assert [t["rows"] for t in again["tables"]] == [3]
     assert run("build", tmp_path / "nothing").exit_code == 2
     assert run("build", tmp_path / "lake", "--date", "yesterday").exit_code == 2
@@ -97,8 +86,8 @@ def test_beside_a_running_consumer_each_event_is_built_once(tmp_path):
     with Child(["run", tmp_path / "a.jsonl", tmp_path / "lake", *flags], tmp_path) as child:
         while child.is_running:
             if (tmp_path / "lake" / "events" / "_delta_log").exists():
-                rows += result("build", tmp_path / "lake")["rows"]
-    rows += result("build", tmp_path / "lake")["rows"]
+                rows += ok("build", tmp_path / "lake")["rows"]
+    rows += ok("build", tmp_path / "lake")["rows"]
     found = typed_rows(LocalStorage(tmp_path / "lake"), "payment_order_completed", "n")
     assert found == [(i,) for i in range(events)]
     assert rows == events
@@ -128,10 +117,10 @@ def test_what_firehose_delivered_is_filed_and_typed_by_one_command(tmp_path, mon
     world.deliver(records)
     world.deliver(records)
     monkeypatch.setenv("HEADGATE__FIREHOSE__DELIVERED", str(tmp_path / "delivered"))
-    built = result("build", tmp_path / "lake")
+    built = ok("build", tmp_path / "lake")
     assert built["filed"]["counts"] == {"received": 4, "accepted": 2, "duplicates": 1, "rejected": 1}
     assert built["rows"] == 2
-    again = result("build", tmp_path / "lake")
+    again = ok("build", tmp_path / "lake")
     assert (again["filed"]["entries"], again["rows"]) == (0, 0)
     query = "SELECT sum(amount)::BIGINT AS amount, count(*) AS n FROM analytics.pay_done"
-    assert result("query", tmp_path / "lake", query) == [{"amount": 12, "n": 2}]
+    assert ok("query", tmp_path / "lake", query) == [{"amount": 12, "n": 2}]

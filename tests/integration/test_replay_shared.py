@@ -21,6 +21,7 @@ from headgate.entrypoints.cli import cli
 from headgate.lake.layout import read_format
 from headgate.lake.local import LocalStorage
 from headgate.records import OWNER, Claims, Shard
+from headgate.testing.commands import ok
 from headgate.testing.kills import Progress
 from headgate.testing.processes import Child, run, wait_until
 from headgate.testing.server_valkey import Valkey, valkey
@@ -39,12 +40,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 def event(i: int) -> str:
     name = "a:b" if i % 2 else "c:d"
     return json.dumps({"event_uuid": f"id-{i}", "event_name": name, "created_at": ARRIVED - i, "n": i % 10}) + "\n"
-
-
-def ok(*args: object) -> object:
-    result = CliRunner().invoke(cli, [str(a) for a in (*args, "--json")], env={"HEADGATE_CONFIG": ""})
-    assert result.exit_code == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 @pytest.mark.parametrize("table_format", ["delta", "parquet"])

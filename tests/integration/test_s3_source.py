@@ -20,28 +20,13 @@ from headgate.records import RecordBatch, Shard, ShardState
 from headgate.source.bucket import BucketFiles
 from headgate.source.files import FileSource
 from headgate.source.reader import BLOCK_BYTES
+from headgate.testing.clock import VirtualClock
 from headgate.testing.proxy import Fault, FaultProxy, fault_proxy
 from headgate.testing.server_moto import Moto
 from headgate.testing.source_suite import drain, receipt_of, rows_of, states_after
 
 LINE_BYTES = 1000
 LARGE_LINES = 3 * BLOCK_BYTES // LINE_BYTES  # three ranges and a bit
-
-
-class SleepingClock:
-    """Moves only by sleeping."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now_us(self) -> int:
-        return int(self.seconds * 1_000_000)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +55,7 @@ class Scene:
         return BucketFiles(f"s3://{self.name}/{path}", S3Storage(f"s3://{self.name}", options))
 
     def new(self, path: str = "in/", **settings: object) -> FileSource:
-        self.opened.append(FileSource(self.files(path), **{"clock": SleepingClock(), "name": "objects", **settings}))
+        self.opened.append(FileSource(self.files(path), **{"clock": VirtualClock(0), "name": "objects", **settings}))
         return self.opened[-1]
 
     def open(self, path: str = "in/", **settings: object) -> FileSource:

@@ -9,17 +9,11 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from click.testing import CliRunner, Result
 
 from headgate.config import sample_toml
-from headgate.entrypoints.cli import cli
+from headgate.testing.commands import run
 
 START = ("--start", "2026-01-01T00:00:00Z")
-
-
-def run(*args: object, **env: str) -> Result:
-    clean = {"HEADGATE_CONFIG": "", **env}
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env=clean)
 
 
 def generated(out: Path, *args: object) -> bytes:

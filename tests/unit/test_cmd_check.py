@@ -6,15 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from headgate.entrypoints.cli import cli
+from headgate.testing.commands import run
 
 FORMATS = ("delta", "parquet", "json")
-
-
-def run(*args: object, **env: str) -> Result:
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": "", **env})
 
 
 def line(i: int, kind: str = "a", **more: object) -> str:

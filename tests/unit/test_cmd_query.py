@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 
-from headgate.entrypoints.cli import cli
+from headgate.testing.commands import run
 
 FORMATS = ("delta", "parquet", "json")
 HOSTILE_TYPE = "a/b=c%2F é"
@@ -24,10 +23,6 @@ LINES = [
     {"event_uuid": "3", "event_name": "plain", "created_at": 1_750_000_002, "text": 'quo"te,\r\n end '},
     {"event_uuid": "3", "event_name": "plain", "created_at": 1_750_000_002, "text": "copy"},
 ]
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
 
 
 @pytest.fixture(scope="module")

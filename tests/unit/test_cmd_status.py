@@ -8,18 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from headgate.clock import SystemClock
-from headgate.entrypoints.cli import cli
 from headgate.lake.lease import LocalLease
+from headgate.testing.commands import run
 
 FORMATS = ("delta", "parquet", "json")
 LINE = '{"event_uuid":"%s","event_name":"a:b","created_at":1}\n'
-
-
-def run(*args: object) -> Result:
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
 
 
 def status(lake: Path) -> dict:

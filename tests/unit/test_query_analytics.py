@@ -5,18 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner
 from deltalake import DeltaTable, write_deltalake
 
-from headgate.entrypoints.cli import cli
+from headgate.testing.commands import run
 
 FORMATS = ["delta", "parquet", "json"]
 DAYS = [date(2025, 6, 15) + timedelta(days=n) for n in range(4)]
 TYPES = ["payment", "a/b=c é", "Payment"]
-
-
-def run(*args):
-    return CliRunner().invoke(cli, [str(arg) for arg in args], env={"HEADGATE_CONFIG": ""})
 
 
 def rows(lake, sql, *args):

@@ -16,24 +16,16 @@ from headgate.errors import ConfigError, TransientError
 from headgate.records import RecordBatch, Shard, ShardState
 from headgate.source.files import FileSource
 from headgate.source.listing import LocalFiles
+from headgate.testing.clock import VirtualClock
 from headgate.testing.source_suite import drain, rows_of, states_after
 
 
-class SleepingClock:
-    """Moves only by sleeping."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now_us(self) -> int:
-        return int(self.seconds * 1_000_000)
-
-    def monotonic(self) -> float:
-        return self.seconds
+class SleepingClock(VirtualClock):
+    """Moves only by sleeping, for longer than no time."""
 
     def sleep(self, seconds: float) -> None:
         assert seconds > 0
-        self.seconds += seconds
+        super().sleep(seconds)
 
 
 OPENED: list[FileSource] = []
@@ -47,7 +39,7 @@ def _close_sources() -> Iterator[None]:
 
 
 def new_source(path: Path, clock: SleepingClock | None = None, **settings: object) -> FileSource:
-    OPENED.append(FileSource(LocalFiles(str(path)), clock=clock or SleepingClock(), **{"name": "files", **settings}))
+    OPENED.append(FileSource(LocalFiles(str(path)), clock=clock or SleepingClock(0), **{"name": "files", **settings}))
     return OPENED[-1]
 
 
@@ -383,11 +375,11 @@ def test_files_take_turns_while_following(tmp_path: Path) -> None:
 
 
 def test_read_returns_after_the_timeout(tmp_path: Path) -> None:
-    clock = SleepingClock()
+    clock = SleepingClock(0)
     source = new_source(tmp_path, clock, once=False)
     source.resume({})
     assert source.read(1.25) is None
-    assert clock.seconds == 1.25
+    assert clock.monotonic() == 1.25
 
 
 # --- files that cannot be read

@@ -10,7 +10,7 @@ EVENTS ?= 1000000
 KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-quality bench-privacy docs lock clean
+.PHONY: help setup setup-dev system demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-quality bench-privacy docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,10 +33,24 @@ setup: $(VENV)/.runtime  ## install Headgate into .venv
 
 setup-dev: $(VENV)/.dev  ## install Headgate and what its tests need into .venv
 
+# What the tests need of the system: Prometheus with promtool, and a browser. No wheel carries them.
+SYSTEM := prometheus promtool chromium
+
+system:  ## install Prometheus and Chromium, which the tests run, where they are missing
+	@missing=""; for name in $(SYSTEM); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "installing prometheus and chromium ..."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus chromium >/dev/null; \
+	else \
+	  echo "the tests need$$missing: install Debian's packages prometheus and chromium (apt-get install prometheus chromium), or run make as root"; \
+	  [ -z "$$CI" ]; \
+	fi
+
 demo: setup  ## the main job on 200,000 generated events, into ./headgate-demo
 	@$(BIN)/headgate demo --dir headgate-demo
 
-test: setup-dev  ## the whole test suite
+test: setup-dev system  ## the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: setup-dev  ## ruff: rules and format

@@ -12,7 +12,7 @@ import pytest
 
 from headgate.lake.local import LocalStorage
 from headgate.testing.commands import ok, run
-from headgate.testing.erasure import erase_rows, record_rows, remove_rows
+from headgate.testing.erasure import erase_rows, finish, record_rows, remove_rows
 
 TABLES = ("events", "duplicates", "rejected")
 STRICT = '[[rules]]\nname = "n"\ncheck = "CAST(payload->>\'n\' AS INT) < 5"\n'
@@ -82,7 +82,7 @@ def test_an_erasure_without_a_receipt_is_named_until_it_has_one(lake: Path) -> N
         assert "not finished: x-events: run `headgate erase` again" in run("status", lake).stdout
         remove_rows(storage(lake), "events", wanted)
     erase_rows(storage(lake), "rejected", lambda row: False, erasure="y")
-    storage(lake).put("_headgate/erasures/y-rejected/receipt.json", b'{"continues": ["x-events"]}')
+    finish(storage(lake), "y-rejected", continues=["x-events"])
     assert rows(lake) == counted(lake)
     assert ok("status", lake)["erasures"]["unfinished"] == []
 

@@ -135,7 +135,7 @@ def test_a_lake_in_use_is_refused(made: Path, tmp_path: Path) -> None:
     lease.release()
     assert refused.exit_code == 1
     assert "in use" in refused.stderr
-    assert "replay again" in refused.stderr
+    assert "try again" in refused.stderr
 
 
 def test_marks_that_are_gone_are_a_breach(lake: Path) -> None:

@@ -21,7 +21,7 @@ from headgate.jobs.verify import VerifySettings, verify
 from headgate.lake.erasures import erased_rows, write_rows
 from headgate.lake.local import LocalStorage
 from headgate.testing.commands import ok, run
-from headgate.testing.erasure import erase_rows, record_rows, remove_rows
+from headgate.testing.erasure import erase_rows, finish, record_rows, remove_rows
 
 FORMATS = ("delta", "parquet", "json")
 TABLES = ("events", "duplicates", "rejected")
@@ -247,5 +247,5 @@ def test_files_that_are_gone_while_an_erasure_has_not_ended_are_no_breach_yet(la
     done = run("verify", lake.parent / "a.jsonl", lake, *options)
     assert done.exit_code == 1
     assert "run `headgate erase` again" in done.stderr
-    storage(lake).put("_headgate/erasures/x-events/receipt.json", b"{}")
+    finish(storage(lake), "x-events")
     assert "unreadable" in breaches(found(lake))

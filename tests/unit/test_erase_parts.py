@@ -19,7 +19,7 @@ from headgate.core.keys import keys_of
 from headgate.core.limits import Limits
 from headgate.core.schema import DUPLICATES, EVENTS, REJECTED, SETTLED
 from headgate.errors import ConfigError, PermanentError
-from headgate.jobs.exclusive import held
+from headgate.jobs.exclusive import IN_USE, held
 from headgate.lake.entry import File, decode_entry, encode, entry_path, new_entry
 from headgate.lake.erase_files import DataFile
 from headgate.lake.erase_ledger import Left, clean_entries
@@ -246,7 +246,7 @@ class Busy:
 
 
 def test_a_lease_is_waited_for_as_long_as_is_said():
-    with pytest.raises(PermanentError, match="a compaction"), held(Busy(), "erase"):
+    with pytest.raises(PermanentError, match="a compaction"), held(Busy(), IN_USE):
         pass
-    with held(Busy(), "erase", 60.0):
+    with held(Busy(), IN_USE, 60.0):
         pass

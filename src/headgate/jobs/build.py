@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from headgate.consumer import POLL_SECONDS, Lease
+from headgate.consumer import Lease
 from headgate.errors import CommitConflict, PermanentError
+from headgate.jobs.exclusive import held
 from headgate.jobs.existing import ExistingLake
 from headgate.lake.analytics import BuildSettings, TypedTables
 from headgate.lake.analytics_build import TableReport
 from headgate.lake.ledger import Ledger
 
 MAX_CONFLICTS = 20  # times that another writer is given way before that is an error
+_REFUSAL = "{holder} builds already: wait until it has ended"
 _READ_ONLY = 0  # event types that a reader of the ledger may add
 
 
@@ -65,9 +66,7 @@ def build(
         PermanentError: another build is at work, or files that it needs are gone.
         TransientError: the storage did not answer; running it again is safe.
     """
-    if lease is not None:
-        _acquire(lease)
-    try:
+    with held(lease, _REFUSAL):
         ledger = Ledger(lake.storage, max_event_types=_READ_ONLY)
         tables = TypedTables(
             lake.storage,
@@ -89,24 +88,12 @@ def build(
         raise PermanentError(
             f"{lake.path}: another tool changes the tables under analytics/ all the time: stop it, then build again"
         )
-    finally:
-        if lease is not None:
-            lease.release()
 
 
 def _reports(tables: TypedTables, published: int, created_date: date | None) -> Iterator[TableReport]:
     if created_date is None:
         return tables.bring_up(published)
     return tables.rebuild(created_date, published)
-
-
-def _acquire(lease: Lease) -> None:
-    """Take the lease; on a remote lake that of a run that was killed is free after a while."""
-    began = time.monotonic()
-    while not lease.try_acquire():
-        if time.monotonic() - began >= lease.patience_seconds:
-            raise PermanentError(f"{lease.holder() or 'another process'} builds already: wait until it has ended")
-        time.sleep(POLL_SECONDS)
 
 
 def combined(tables: Sequence[TableReport]) -> list[TableReport]:

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from headgate.consumer import Lease
 from headgate.core.schema import TABLES
-from headgate.errors import CommitConflict, ConfigError, PermanentError, TransientError
+from headgate.errors import CommitConflict, ConfigError, TransientError
+from headgate.jobs.exclusive import held
 from headgate.jobs.existing import ExistingLake
 from headgate.lake.bins import Bin, plan
 from headgate.lake.delta_log import write_checkpoint
@@ -34,6 +34,7 @@ MOST_PLANS = 5  # of one table in one run, each after somebody else won
 _COMMIT_FILES = 5_000  # files replaced by one commit at most, and
 _COMMIT_BYTES = 1 << 30  # bytes
 _ANALYTICS = "analytics/"
+_REFUSAL = "the lake is being compacted by {holder}: let it finish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +135,7 @@ def compact(
             "exchanged unseen: only lakes of format delta are compacted (`headgate run SOURCE LAKE --format delta`)"
         )
     watch = watch or Watch()
-    with nullcontext() if settings.is_dry_run else _held(lease, sleep):
+    with held(None if settings.is_dry_run else lease, _REFUSAL, sleep=sleep):
         done = Compacted(
             unfinished=sweep_unfinished(lake.storage, now_us(), is_dry_run=settings.is_dry_run)
             if settings.with_orphans
@@ -271,17 +272,3 @@ class _Compaction:
 
 def _is_full(waiting: Sequence[Joined]) -> bool:
     return sum(len(j.files) for j in waiting) >= _COMMIT_FILES or sum(j.size for j in waiting) >= _COMMIT_BYTES
-
-
-@contextmanager
-def _held(lease: Lease, sleep: Callable[[float], None]) -> Iterator[None]:
-    """Take the lease; that of a holder who was killed on another machine is free after a while."""
-    began = time.monotonic()
-    while not lease.try_acquire():
-        if time.monotonic() - began >= lease.patience_seconds:
-            raise PermanentError(f"the lake is being compacted by {lease.holder() or 'another process'}: let it finish")
-        sleep(0.5)
-    try:
-        yield
-    finally:
-        lease.release()

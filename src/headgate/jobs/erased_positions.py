@@ -14,7 +14,8 @@ from headgate.jobs.position_rows import FILED_RANGE, PositionRows
 from headgate.jobs.proof import Proof, many
 from headgate.jobs.settled_rows import SettledRows
 from headgate.jobs.table_rows import TABLE_NAMES
-from headgate.lake.erasures import erasures, recorded
+from headgate.lake.erase_receipt import erasures
+from headgate.lake.erasures import recorded
 
 _PLACE = "t, shard, sequence, sub"
 _TEXTS = ("source", "shard", "sequence", "original_shard", "original_sequence")

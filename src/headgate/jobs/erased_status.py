@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from headgate.core.erased import ERASED
 from headgate.jobs.existing import ExistingLake
-from headgate.lake.erasures import erasures, recorded
+from headgate.lake.erase_receipt import erasures
+from headgate.lake.erasures import recorded
 from headgate.lake.settled import replays, settled_of, settled_rows
 from headgate.ports import LedgerState
 

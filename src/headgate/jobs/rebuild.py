@@ -17,7 +17,7 @@ from pathlib import Path
 
 from headgate.consumer import Lease
 from headgate.errors import ConfigError
-from headgate.jobs.exclusive import held
+from headgate.jobs.exclusive import IN_USE, held
 from headgate.lake.lake import TableLake
 from headgate.lake.layout import ClaimsIdentity, set_claims_identity
 from headgate.ports import ClaimStore
@@ -66,7 +66,7 @@ def rebuild(
         PermanentError: another process works on the lake.
         ConfigError: the folder of the new store holds something else.
     """
-    with held(lease, "rebuild"):
+    with held(lease, IN_USE):
         old = None
         if folder is not None:
             if is_other:

@@ -27,7 +27,7 @@ from headgate.jobs.proof import Proof
 from headgate.jobs.settled_rows import SettledRows, check_still
 from headgate.jobs.source_rows import create_source_table, reread
 from headgate.jobs.table_rows import create_tables, load_tables, quality_counts
-from headgate.lake.erasures import erasures
+from headgate.lake.erase_receipt import erasures
 from headgate.lake.filed import FILED
 from headgate.ports import LedgerState, Source
 from headgate.records import Shard, ShardState

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 
 from headgate.core.erased import ERASED, without_old_digests
 from headgate.errors import PermanentError
-from headgate.lake.erasures import FOLDER, rows_path, write_rows
+from headgate.lake.erasures import FOLDER, ROWS, rows_path, write_rows
 from headgate.lake.storage import Storage
 
-_ROWS, _RECEIPT = "/rows.parquet", "/receipt.json"
+_RECEIPT = "/receipt.json"
 _OF_RECORD = [name for name in ERASED.names if name not in ("digest", "arrived_at")]
 
 
@@ -41,15 +41,21 @@ def receipt_path(erasure: str) -> str:
     return f"{FOLDER}{erasure}{_RECEIPT}"
 
 
-def recorded(storage: Storage) -> list[str]:
-    """Ids of all erasures that have a record, oldest first."""
-    return sorted(p.removeprefix(FOLDER).removesuffix(_ROWS) for p in storage.list(FOLDER) if p.endswith(_ROWS))
+def erasures(storage: Storage) -> dict[str, bool]:
+    """The erasures of a lake by their ids, oldest first: False where neither its own receipt nor another's ends it.
+
+    Raises:
+        TransientError: the storage did not answer.
+        PermanentError: a receipt cannot be read.
+    """
+    ids = sorted(p.removeprefix(FOLDER).removesuffix(ROWS) for p in storage.list(FOLDER) if p.endswith(ROWS))
+    finished = _receipts(storage)
+    return {erasure: erasure in finished for erasure in ids}
 
 
 def interrupted(storage: Storage) -> list[str]:
-    """Ids of erasures that have a record, and neither a receipt nor another that says it has finished them."""
-    finished = _receipts(storage)
-    return [erasure for erasure in recorded(storage) if erasure not in finished]
+    """Ids of the erasures that were killed and not finished by another; raises as `erasures`."""
+    return [erasure for erasure, is_finished in erasures(storage).items() if not is_finished]
 
 
 def record(storage: Storage, erasure: str) -> pa.Table:

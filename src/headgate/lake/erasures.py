@@ -13,7 +13,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Iterator
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -24,18 +23,13 @@ from headgate.lake.storage import Storage
 
 FOLDER = "_headgate/erasures/"
 _SECRET = f"{FOLDER}secret"
-_ROWS = "/rows.parquet"
-_RECEIPT = "/receipt.json"
+ROWS = "/rows.parquet"
 _SECRET_BYTES = 32
-
-
-class _Receipt(msgspec.Struct):
-    continues: list[str] = []  # killed erasures that this one has finished
 
 
 def rows_path(erasure: str) -> str:
     """Where the rows of an erasure lie."""
-    return f"{FOLDER}{erasure}{_ROWS}"
+    return f"{FOLDER}{erasure}{ROWS}"
 
 
 def write_rows(storage: Storage, erasure: str, rows: pa.Table) -> None:
@@ -51,28 +45,6 @@ def write_rows(storage: Storage, erasure: str, rows: pa.Table) -> None:
     storage.put(rows_path(erasure), memoryview(sink.getvalue()))
 
 
-def erasures(storage: Storage) -> dict[str, bool]:
-    """The erasures of a lake by their ids: False where neither its own receipt nor another's says that one is done.
-
-    Raises:
-        TransientError: the storage did not answer.
-        PermanentError: a receipt cannot be read.
-    """
-    paths = sorted(storage.list(FOLDER))
-    finished: set[str] = set()
-    for path in paths:
-        if path.endswith(_RECEIPT):
-            finished.add(path.removeprefix(FOLDER).removesuffix(_RECEIPT))
-            try:
-                finished.update(msgspec.json.decode(storage.get(path) or b"", type=_Receipt).continues)
-            except msgspec.DecodeError as error:
-                raise PermanentError(
-                    f"{storage.root}/{path} cannot be read ({error}): restore it from a backup"
-                ) from error
-    ids = [path.removeprefix(FOLDER).removesuffix(_ROWS) for path in paths if path.endswith(_ROWS)]
-    return {name: name in finished for name in ids}
-
-
 def recorded(storage: Storage, ids: Collection[str] | None = None) -> Iterator[pa.Table]:
     """ERASED, erasure by erasure; a row may stand in several.
 
@@ -85,7 +57,7 @@ def recorded(storage: Storage, ids: Collection[str] | None = None) -> Iterator[p
         PermanentError: a record cannot be read.
     """
     for path in storage.list(FOLDER) if ids is None else map(rows_path, ids):
-        if path.endswith(_ROWS) and (content := storage.get(path)) is not None:
+        if path.endswith(ROWS) and (content := storage.get(path)) is not None:
             try:
                 yield pq.read_table(pa.BufferReader(content)).cast(ERASED)
             except pa.ArrowException as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from deltalake import DeltaTable
 from headgate.core.erased import ERASED, digests_of
 from headgate.core.keys import keys_of
 from headgate.lake import parquet
-from headgate.lake.erasures import FOLDER, secret_of, write_rows
+from headgate.lake.erase_receipt import write_receipt
+from headgate.lake.erasures import secret_of, write_rows
 from headgate.lake.read import delta_dataset
 from headgate.lake.storage import Storage
 
@@ -67,8 +68,15 @@ def erase_rows(storage: Storage, table: str, wanted: Wanted, *, erasure: str = "
     """Record rows, remove them, and say so in a receipt. Returns how many."""
     count = record_rows(storage, table, wanted, erasure=erasure, is_open=is_open)
     remove_rows(storage, table, wanted)
-    storage.put(f"{FOLDER}{erasure}-{table}/receipt.json", b"{}")
+    finish(storage, f"{erasure}-{table}")
     return count
+
+
+def finish(storage: Storage, erasure: str, *, continues: Sequence[str] = ()) -> None:
+    """Write a receipt: the erasure has ended, and so have those that it continued."""
+    finished = datetime.now(UTC).isoformat()
+    content = {"id": erasure, "finished": finished, "window_us": 7 * 86_400_000_000, "continues": list(continues)}
+    write_receipt(storage, erasure, content)
 
 
 def _remove_from_delta(storage: Storage, table: str, wanted: Wanted) -> None:

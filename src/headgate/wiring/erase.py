@@ -12,7 +12,7 @@ from headgate.consumer import Lease
 from headgate.jobs.build import build
 from headgate.jobs.erase import Erasure
 from headgate.jobs.erase_found import EraseSettings
-from headgate.jobs.exclusive import held
+from headgate.jobs.exclusive import IN_USE, held
 from headgate.jobs.existing import ExistingLake
 from headgate.lake.built import built_number
 from headgate.lake.lake import TableLake
@@ -73,7 +73,7 @@ def opened_erasure(
     opened = open_lake_for_writing(Job(source="", lake=lake), config, clock)
     leases = compaction_lease(found.storage, clock), build_lease(found.storage, clock)
     try:
-        with held(leases[0], "erase", PATIENCE_SECONDS), held(leases[1], "erase", PATIENCE_SECONDS):
+        with held(leases[0], IN_USE, PATIENCE_SECONDS), held(leases[1], IN_USE, PATIENCE_SECONDS):
             file_deliveries(opened, config, clock=clock, telemetry=telemetry)
             number = _up_to_date(found, opened, config, clock, describe)
             identity = claims_of_existing(opened)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from headgate.clock import SystemClock
 from headgate.config import Config
 from headgate.errors import ConfigError
-from headgate.jobs.exclusive import held
+from headgate.jobs.exclusive import IN_USE, held
 from headgate.jobs.old_rows import Selection
 from headgate.jobs.replay import Replay, Replayed
 from headgate.ports import ClaimStore, Telemetry
@@ -62,7 +62,7 @@ def replay(
         )
         if is_dry:
             return job.preview(selection)
-        with held(own_lease(opened, clock), "replay"):
+        with held(own_lease(opened, clock), IN_USE):
             return job.run(selection)
     finally:
         opened.close()

@@ -1,4 +1,4 @@
-"""The reference pages that are made from the code: cli, config, schema, reasons, errors. `make docs` writes them.
+"""The pages that are made from the code: cli, config, schema, reasons, errors, costs; `make docs` writes them.
 
 Deterministic: the same code gives the same bytes. A test compares them with what lies here.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import msgspec
 import pyarrow as pa
+from costs import ROOTS, costs_page, with_costs
 from meanings import EVENT_MEANINGS, EXIT_CODES, MEANINGS, POSITION_MEANINGS, REASONS, TABLE_MEANINGS, WARNINGS
 
 from headgate import errors
@@ -175,7 +176,10 @@ PAGES: dict[str, Callable[[], str]] = {
     "schema.md": schema_page,
     "reasons.md": reasons_page,
     "errors.md": errors_page,
+    "designs/costs.md": costs_page,
 }
+#: Pages of which one section is made: those of the designs.
+PARTS = {f"designs/{root}.md": design for design, root in ROOTS.items()}
 
 
 def page(name: str) -> str:
@@ -187,8 +191,19 @@ def page(name: str) -> str:
     return MADE + PAGES[name]()
 
 
+def with_part(name: str) -> str:
+    """The text of a page of PARTS with its section made anew.
+
+    Args:
+        name: its file name.
+    """
+    return with_costs((DOCS / name).read_text(encoding="utf-8"), PARTS[name])
+
+
 def main() -> None:
     """Write all pages beside this file."""
+    for name in PARTS:
+        (DOCS / name).write_text(with_part(name), encoding="utf-8")
     for name in PAGES:
         (DOCS / name).write_text(page(name), encoding="utf-8")
 

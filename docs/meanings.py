@@ -133,7 +133,7 @@ WARNINGS: dict[str, str] = {
 
 EXIT_CODES = {
     0: "Success. Also a run that SIGTERM or the first Ctrl-C ended: it commits what it has read.",
-    EXIT_FAILURE: "Failure: a human is needed, or a bug.",
+    EXIT_FAILURE: "Failure: a human is needed, or a bug. `plan`: the volume cannot work so.",
     EXIT_USAGE: "Wrong usage or configuration; nothing was touched.",
     BreachError.exit_code: "`verify` or `demo` found a broken promise, or `check` what is not allowed.",
     EXIT_INTERRUPTED: "Interrupted by Ctrl-C where there is nothing to drain, or by a second one.",

@@ -13,7 +13,7 @@ from pages import ROOT, SHELL, Block, blocks, commands, names, pages, prose
 
 from headgate.entrypoints.cli import cli
 
-MADE = ["cli.md", "config.md", "schema.md", "reasons.md", "errors.md"]
+MADE = ["cli.md", "config.md", "schema.md", "reasons.md", "errors.md", "designs/costs.md"]
 MAX_README_LINES = 150
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 NAMED_FILE = re.compile(r"`((?:src|tests|docs|examples|benchmarks)/[\w./-]*\w)`")
@@ -33,6 +33,14 @@ def test_all_made_pages_are_looked_at(make_pages: ModuleType) -> None:
 def test_a_made_page_is_what_the_code_gives(name: str, make_pages: ModuleType) -> None:
     written = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert written == make_pages.page(name), f"docs/{name} is out of date: run `make docs`"
+
+
+def test_costs_of_the_designs_are_what_the_code_gives(make_pages: ModuleType) -> None:
+    assert len(make_pages.PARTS) == 5
+    for name in make_pages.PARTS:
+        written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert "| **sum** |" in written
+        assert written == make_pages.with_part(name), f"docs/{name} is out of date: run `make docs`"
 
 
 def test_a_column_without_a_meaning_is_refused(make_pages: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

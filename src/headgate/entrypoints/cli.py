@@ -32,6 +32,7 @@ COMMANDS = {
     "replay": "Judge rejected records anew, with the rules and limits of today.",
     "erase": "Remove one person's rows from every table, and keep a receipt.",
     "rebuild": "Rebuild the claim store from the lake.",
+    "plan": "Show what a volume costs and needs, before anything is deployed.",
     "init": "Write a commented configuration file.",
     "doctor": "Check what works on this machine and what does not.",
     "config": "Show the effective configuration and where each value comes from.",

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,39 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(tmp_path: Path, length: i
     assert (run.stdout.split(), run.stderr) == (["transient", "transient", "True"], "")
     store = RocksDbClaimStore(folder)
     assert all(owned(store, range(length)))
+    store.close()
+
+
+def test_a_store_that_cannot_be_opened_again_after_a_failed_write_forgets_no_owner(tmp_path: Path) -> None:
+    folder = tmp_path / "claims"
+    store = RocksDbClaimStore(folder)
+    first, second = rows(store.shard_number(A), range(3_000)), rows(store.shard_number(B), range(6_000))
+    store.claim(first, WINDOW_US)
+    (folder / "incoming.sst").mkdir()  # the next file of claims cannot be written
+    with pytest.raises(TransientError, match=r"incoming\.sst"):
+        store.claim(second, WINDOW_US)
+    (folder / "LOCK").rename(folder / "LOCK.gone")
+    (folder / "LOCK").mkdir()  # and the store cannot be opened
+    for use in (partial(store.claim, second, WINDOW_US), store.sync, partial(store.mark_seen, 1, {})) * 2:
+        with pytest.raises(TransientError):
+            use()
+    (folder / "incoming.sst").rmdir()
+    (folder / "LOCK").rmdir()
+    owners = store.claim(second, WINDOW_US)
+    assert (owners[:3_000] == first.owners).all()
+    assert (owners[3_000:] == second.owners[3_000:]).all()
+    store.close()
+
+
+def test_a_store_that_was_not_opened_again_is_closed_in_silence(tmp_path: Path) -> None:
+    folder = tmp_path / "claims"
+    store = RocksDbClaimStore(folder)
+    (folder / "incoming.sst").mkdir()
+    (folder / "LOCK").rename(folder / "LOCK.gone")
+    (folder / "LOCK").mkdir()
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            store.claim(rows(0, range(3_000)), WINDOW_US)
     store.close()
 
 

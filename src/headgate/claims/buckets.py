@@ -16,6 +16,7 @@ from typing import cast
 from rocksdict import (
     Cache,
     ColumnFamily,
+    DbClosedError,
     IngestExternalFileOptions,
     Rdict,
     SstFileWriter,
@@ -55,6 +56,7 @@ class Buckets:
         self._cache = Cache(CACHE_BYTES)
         self._is_closed = False
         self._is_stuck = False
+        self._is_open = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             is_corrupt = (path / CORRUPT_MARK).exists()
@@ -77,12 +79,13 @@ class Buckets:
         try:
             yield
         except Exception as error:  # rocksdict raises bare Exception for every status of RocksDB
-            if type(error) is not Exception:
+            if type(error) not in (Exception, DbClosedError):
                 raise
             raise self._named(str(error)) from error
 
     def numbers(self) -> list[int]:
         """The buckets, newest first."""
+        self._resume()
         return sorted(self._families, reverse=True)
 
     def get(self, bucket: int, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -93,6 +96,7 @@ class Buckets:
 
     def scan(self, bucket: int | None, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Names and values that begin with a prefix, in order; None: among the facts."""
+        self._resume()
         with self.answering():
             for name, value in cast("Iterator[tuple[bytes, bytes]]", self._family(bucket).items(from_key=prefix)):
                 if not name.startswith(prefix):
@@ -133,12 +137,14 @@ class Buckets:
 
     def drop(self, bucket: int) -> None:
         """Delete a bucket with everything in it."""
+        self._resume()
         with self.answering():
             del self._families[bucket]
             self._db.drop_column_family(f"{BUCKET_PREFIX}{bucket}")
 
     def sync(self) -> None:
         """Write the log through to the disk; files taken in are there already."""
+        self._resume()
         with self.answering():
             self._db.flush_wal(True)
 
@@ -167,6 +173,8 @@ class Buckets:
         if self._is_closed:
             return
         self._is_closed = True
+        if not self._is_open:  # a write failed, and so did opening it again
+            return
         with self.answering():
             self._db.flush_wal(True)
             self._families.clear()
@@ -186,8 +194,10 @@ class Buckets:
         if not self._is_stuck:
             return
         self._families.clear()
-        with suppress(TransientError), self.answering():
-            self._db.close()
+        if self._is_open:
+            with suppress(TransientError), self.answering():
+                self._db.close()
+            self._is_open = False
         self._open()
         self._is_stuck = False
 
@@ -205,6 +215,7 @@ class Buckets:
                 for name in names
                 if name.startswith(BUCKET_PREFIX)
             }
+        self._is_open = True
 
     def _move_aside(self) -> None:
         """Give the damaged files another name, so that somebody can look at them."""

@@ -125,7 +125,7 @@ def opened(lake: Path) -> TableLake:
     return open_or_create(str(lake), None, LakeOptions(), now_us=SystemClock().now_us)
 
 
-@pytest.mark.parametrize("last", range(5))
+@pytest.mark.parametrize("last", [0, 2, 4])
 @pytest.mark.parametrize("repair", ["run", "rebuild"])
 def test_a_rebuild_that_was_killed_repairs_itself(lake: Path, last: int, repair: str) -> None:
     folder = lake / "_headgate" / "claims"

@@ -23,7 +23,9 @@ from headgate.entrypoints.output import number, print_json, print_pairs, print_t
 from headgate.errors import BreachError, ConfigError, HeadgateError, PermanentError, TransientError
 
 SRC = Path(__file__).parents[2] / "src"
-START = ["-c", "from headgate.entrypoints.cli import main; main()"]
+# Whoever runs the tests in the background of a shell has SIGINT ignored, and children inherit that.
+HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+START = ["-c", f"{HEARS}from headgate.entrypoints.cli import main; main()"]
 
 
 def headgate(*args: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ PURE = {"headgate.core", "headgate.records", "headgate.errors", "headgate.ports"
 CORE_LIBRARIES = {
     "__future__", "bisect", "collections", "contextlib", "dataclasses", "datetime", "duckdb", "enum", "functools",
     "gzip", "hashlib", "hmac", "io", "itertools", "json", "math", "msgspec", "numpy", "operator", "pyarrow", "re",
-    "struct", "typing", "urllib", "xxhash", "zlib", "zstandard",
+    "struct", "typing", "unicodedata", "urllib", "xxhash", "zlib", "zstandard",
 }  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval"}
 IMPURE_ATTRIBUTES = {("datetime", "now"), ("datetime", "today"), ("datetime", "utcnow"), ("date", "today")}

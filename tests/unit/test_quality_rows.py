@@ -123,5 +123,12 @@ def test_columns_that_a_lake_did_not_know_are_null(tmp_path: Path, table_format:
     assert all(value is None for row in rows for name, value in row.items() if name not in OLD)
     figures = figures_of(quality_between(lake, ARRIVED_US, ARRIVED_US + STEP_US, COLUMNS))
     assert figures == {
-        "t0": Figures(received=5, accepted=3, duplicates=1, rejected=1, arrived_us=1_795_000_000_500_000)
+        "t0": Figures(
+            received=5,
+            accepted=3,
+            duplicates=1,
+            rejected=1,
+            arrived_us=1_795_000_000_500_000,
+            reasons={"malformed_json": 1},
+        )
     }

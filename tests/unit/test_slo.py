@@ -50,8 +50,9 @@ def test_rows_are_added_up_by_type_whatever_block_they_stand_in():
         looked={"x": 4, "event_uuid": 3, "event_name": 3, "created_at": 3},
         latency={1.0: 3, 5.0: 2},
         latency_max=0.9,
+        reasons={"malformed_json": 1, "event_uuid_missing": -1},
     )
-    assert found[None] == Figures(received=2, rejected=2)
+    assert found[None] == Figures(received=2, rejected=2, reasons={"not_an_object": 2})
     assert (found["b"].looked, found["b"].arrived_us, found["b"].accepted) == ({}, 5, 8)
     assert total(found).received == 13
 

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headgate.core.columns import encode, one_array
-from headgate.core.missing import COMMON, UNREADABLE
+from headgate.core.cells import GREATEST, LEAST, LOOKED_FOR, Cells
+from headgate.core.missing import COMMON
+from headgate.core.schema import QUALITY
 
 #: What `figures_of` needs of QUALITY.
 COLUMNS = (
     "event_type", "received", "accepted", "duplicates", "conflicts", "rejected", "reasons", "arrived_max", "missing",
     "created_to_arrived", "created_to_arrived_max",
 )  # fmt: skip
-_NUMBERS = ("received", "accepted", "duplicates", "conflicts", "rejected")
-_UNREADABLE = pa.array([str(reason) for reason in UNREADABLE])
 
-Rows = npt.NDArray[np.int64]
+#: What all figures need of it.
+ALL_COLUMNS = tuple(
+    name for name in QUALITY.names if name not in ("entry_id", "staged_at", "shard_lag") and not name.endswith("_sum")
+)
+_NUMBERS = ("received", "accepted", "duplicates", "conflicts", "rejected", "payload_bytes", "commits")
+_MAPS = {
+    "missing": "missing", "latency": "created_to_arrived", "staging": "arrived_to_staged", "reasons": "reasons",
+    "warnings": "warnings", "units": "units", "rule_passes": "rule_passes", "rule_failures": "rule_failures",
+}  # fmt: skip
+_EXTREMES = {
+    "latency_max": "created_to_arrived_max", "staging_max": "arrived_to_staged_max", "arrived_us": "arrived_max",
+    "created_min_us": "created_min", "created_max_us": "created_max",
+}  # fmt: skip
+_SUMMED = (*_NUMBERS, "looked", "dedup_seconds", *_EXTREMES.values())
+
 K = TypeVar("K")
-N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +53,18 @@ class Figures:
         latency: buckets of the histogram created to arrived, see core.histogram.
         latency_max: seconds; None where there is none.
         arrived_us: latest arrival in rows with accepted events, microseconds since 1970; None where there are none.
+        payload_bytes: of what was received.
+        commits: of batches; replays are not counted.
+        dedup_seconds: in de-duplication.
+        reasons: rejects by reason.
+        warnings: by kind.
+        units: of `created_at`, events by unit.
+        rule_passes: by rule.
+        rule_failures: by rule.
+        staging: buckets of the histogram arrived to staged.
+        staging_max: seconds; None where there is none.
+        created_min_us: the earliest time that events say they were created at; None where there is none.
+        created_max_us: the latest.
     """
 
     received: int = 0
@@ -54,17 +77,29 @@ class Figures:
     latency: Mapping[float, int] = field(default_factory=dict)
     latency_max: float | None = None
     arrived_us: int | None = None
+    payload_bytes: int = 0
+    commits: int = 0
+    dedup_seconds: float = 0.0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    units: Mapping[str, int] = field(default_factory=dict)
+    rule_passes: Mapping[str, int] = field(default_factory=dict)
+    rule_failures: Mapping[str, int] = field(default_factory=dict)
+    staging: Mapping[float, int] = field(default_factory=dict)
+    staging_max: float | None = None
+    created_min_us: int | None = None
+    created_max_us: int | None = None
 
     def __add__(self, other: Figures) -> Figures:
         """Both together."""
-        return Figures(
-            **{name: getattr(self, name) + getattr(other, name) for name in _NUMBERS},
-            missing=_summed(self.missing, other.missing),
-            looked=_summed(self.looked, other.looked),
-            latency=_summed(self.latency, other.latency),
-            latency_max=_latest(self.latency_max, other.latency_max),
-            arrived_us=_latest(self.arrived_us, other.arrived_us),
-        )
+        joined: dict[str, Any] = {
+            name: getattr(self, name) + getattr(other, name) for name in (*_NUMBERS, "dedup_seconds")
+        }
+        joined |= {name: _summed(getattr(self, name), getattr(other, name)) for name in ("looked", *_MAPS)}
+        for name in _EXTREMES:
+            choose = min if name == "created_min_us" else max
+            joined[name] = _extreme(choose, getattr(self, name), getattr(other, name))
+        return Figures(**joined)
 
 
 ByType = dict[str | None, Figures]
@@ -79,16 +114,15 @@ def figures_of(blocks: Iterable[pa.Table]) -> ByType:
     Returns:
         Figures by type; None is the type of what no type could be read of.
     """
-    found: ByType = {}
+    cells = Cells()
     for block in blocks:
-        for name, figures in _of_block(block).items():
-            found[name] = found[name] + figures if name in found else figures
-    return found
+        cells.add(block)
+    return by_type(cells)
 
 
-def total(by_type: ByType) -> Figures:
+def total(figures: ByType) -> Figures:
     """All types together."""
-    return sum(by_type.values(), Figures())
+    return sum(figures.values(), Figures())
 
 
 def arrivals_of(blocks: Iterable[pa.Table]) -> dict[str | None, tuple[int, int]]:
@@ -110,87 +144,46 @@ def arrivals_of(blocks: Iterable[pa.Table]) -> dict[str | None, tuple[int, int]]
     return found
 
 
-def _of_block(block: pa.Table) -> ByType:
-    encoded = encode(block["event_type"])
-    code, names = np.asarray(encoded.indices).astype(np.int64), encoded.dictionary.to_pylist()
-    sums = {name: _numbers(block[name]) for name in _NUMBERS}
-    missing, looked = _missing(block, code, sums["accepted"] + sums["duplicates"])
-    latency: list[dict[float, int]] = [{} for _ in names]
-    rows, bounds, counts = _exploded(block["created_to_arrived"])
-    for group, bound, count in _grouped(code[rows], bounds, counts):
-        latency[group][bound] = count
-    longest = _greatest(pc.fill_null(block["created_to_arrived_max"], -1.0), code, len(names))
-    arrived = pc.if_else(pc.greater(block["accepted"], 0), block["arrived_max"].cast(pa.int64()), None)
-    latest = _greatest(pc.fill_null(arrived, -1), code, len(names))
-    by_type = {name: np.bincount(code, weights=sums[name], minlength=len(names)).astype(np.int64) for name in _NUMBERS}
+def by_type(cells: Cells, start: int | None = None, end: int | None = None) -> ByType:
+    """Figures by type of what was entered under the times from `start` up to, not including, `end`."""
+    sums, parts = within(cells.sums, start, end), within(cells.parts, start, end)
+    functions = [(name, "min" if name in LEAST else "max" if name in GREATEST else "sum") for name in _SUMMED]
+    found = sums.group_by("type").aggregate(functions).to_pydict()
+    counts: dict[int, dict[str, dict[Any, int]]] = {}
+    summed = parts.group_by(["type", "key"]).aggregate([("count", "sum")]).sort_by("key").to_pydict()
+    for code, key, count in zip(summed["type"], summed["key"], summed["count_sum"], strict=True):
+        kind, name = cells.names.keys[key]
+        counts.setdefault(code, {}).setdefault(kind, {})[name] = count
     return {
-        name: Figures(
-            **{column: int(values[i]) for column, values in by_type.items()},
-            missing=missing[i],
-            looked=looked[i],
-            latency=latency[i],
-            latency_max=None if longest[i] < 0 else float(longest[i]),
-            arrived_us=None if latest[i] < 0 else int(latest[i]),
+        cells.names.types[code]: _figures(
+            {name: found[f"{name}_{how}"][i] for name, how in functions}, counts.get(code, {})
         )
-        for i, name in enumerate(names)
+        for i, code in sorted(enumerate(found["type"]), key=lambda pair: pair[1])
     }
 
 
-def _missing(block: pa.Table, code: Rows, events: Rows) -> tuple[list[dict[str, int]], list[dict[str, int]]]:
-    """By type and field the parts without it, and the parts that were looked at."""
-    size = int(code.max(initial=-1)) + 1
-    missing: list[dict[str, int]] = [{} for _ in range(size)]
-    looked: list[dict[str, int]] = [{} for _ in range(size)]
-    rows, fields, counts = _exploded(block["missing"])
-    for group, name, count in _grouped(code[rows], fields, counts):
-        missing[group][name] = count
-    for group, name, count in _grouped(code[rows], fields, events[rows]):
-        if name not in COMMON:
-            looked[group][name] = count
-    at, reasons, rejects = _exploded(block["reasons"])
-    # Accepted, duplicates and the rejects that could be read: the common fields were looked for in all of them.
-    is_counted = np.asarray(pc.is_valid(block["missing"]))
-    is_read = is_counted[at] & ~np.asarray(pc.is_in(reasons, value_set=_UNREADABLE))
-    known = np.where(is_counted, events, 0)
-    np.add.at(known, at[is_read], rejects[is_read])
-    for group, count in enumerate(np.bincount(code, weights=known, minlength=size).astype(np.int64).tolist()):
-        looked[group] |= dict.fromkeys(COMMON, count) if count else {}
-    return missing, looked
+def within(table: pa.Table, start: int | None, end: int | None) -> pa.Table:
+    """The rows of a table of `Cells` under the times from `start` up to, not including, `end`; it is sorted by them."""
+    at = np.asarray(table["at"])
+    first = 0 if start is None else int(np.searchsorted(at, start))
+    last = len(at) if end is None else int(np.searchsorted(at, end))
+    return table.slice(first, max(0, last - first))
 
 
-def _exploded(column: pa.ChunkedArray) -> tuple[Rows, pa.Array, Rows]:
-    """The entries of a column of maps: the row of each, its key, its count."""
-    maps = one_array(column)
-    offsets = np.asarray(maps.offsets)
-    start, length = int(offsets[0]), int(offsets[-1] - offsets[0])
-    rows = np.repeat(np.arange(len(maps)), np.diff(offsets))
-    return rows, maps.keys.slice(start, length), np.asarray(maps.items.slice(start, length)).astype(np.int64)
-
-
-def _grouped(group: Rows, keys: pa.Array, counts: Rows) -> list[tuple[int, Any, int]]:
-    """Sums by group and key."""
-    table = pa.table({"group": group, "key": keys, "count": counts})
-    summed = table.group_by(["group", "key"]).aggregate([("count", "sum")])
-    columns = (summed[name].to_pylist() for name in ("group", "key", "count_sum"))
-    return list(zip(*columns, strict=True))
-
-
-def _numbers(column: pa.ChunkedArray) -> Rows:
-    return np.asarray(pc.fill_null(column, 0)).astype(np.int64)
-
-
-def _greatest(column: pa.ChunkedArray, code: Rows, size: int) -> npt.NDArray[np.float64] | Rows:
-    values = np.asarray(column)
-    found = np.full(size, -1, dtype=values.dtype)
-    np.maximum.at(found, code, values)
-    return found
+def _figures(sums: Mapping[str, Any], counts: Mapping[str, Mapping[Any, int]]) -> Figures:
+    looked = dict(counts.get(LOOKED_FOR, {}))
+    looked |= dict.fromkeys(COMMON, sums["looked"]) if sums["looked"] else {}
+    found: dict[str, Any] = {name: sums[name] for name in _NUMBERS}
+    found |= {attribute: counts.get(kind, {}) for attribute, kind in _MAPS.items()}
+    found |= {attribute: sums[column] for attribute, column in _EXTREMES.items()}
+    return Figures(**found, dedup_seconds=sums["dedup_seconds"] or 0.0, looked=looked)
 
 
 def _summed(one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
     return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
 
 
-def _latest(one: N | None, other: N | None) -> N | None:
+def _extreme(choose: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
     if one is None or other is None:
         return other if one is None else one
-    return max(one, other)
+    return choose(one, other)

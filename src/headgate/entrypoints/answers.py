@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -15,11 +14,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headgate.core.shown import safe as safe
 from headgate.entrypoints.output import number
 
 MAX_CELL = 80  # characters of a cell in the table; the other outputs are exact
 
-_HOSTILE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # Unicode categories that move or hide text
 _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 
 Cell = object
@@ -81,18 +80,6 @@ def write_parquet(reader: pa.RecordBatchReader, out: IO[bytes]) -> None:
     with pq.ParquetWriter(out, reader.schema, compression="zstd") as writer:
         for batch in reader:
             writer.write_batch(batch)
-
-
-def safe(text: str) -> str:
-    r"""The text with everything escaped that a terminal might obey (`\x1b`), or that hides or turns text."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_escaped(c) if unicodedata.category(c) in _HOSTILE else c for c in text)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _text(value: Cell) -> str:

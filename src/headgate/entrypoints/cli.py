@@ -28,6 +28,7 @@ COMMANDS = {
     "build": "Build typed analytical tables from the events.",
     "compact": "Join small files to large ones and delete what nobody needs.",
     "check": "Compare the quality of a lake with what is allowed.",
+    "report": "Write the quality of a lake as one HTML page.",
     "verify": "Prove that nothing was lost and nothing is there twice.",
     "replay": "Judge rejected records anew, with the rules and limits of today.",
     "erase": "Remove one person's rows from every table, and keep a receipt.",

@@ -176,10 +176,8 @@ def of_log(
         arrived_us: leave out files without a row that arrived between these, microseconds since 1970 UTC.
         time: another column that `arrived_us` is about.
     """
-    filesystem, files = storage.arrow_files(), pa.table(opened.get_add_actions(flatten=True))
+    filesystem, files = storage.arrow_files(), live_files(opened, arrived_us, time)
     parquet = ds.ParquetFileFormat()
-    if arrived_us is not None:
-        files = _arrived(files, *arrived_us, time)
     known: dict[tuple[object, ...], ds.Expression] = {}
     fragments = []
     values = [files[f"partition.{column}"].to_pylist() for column in partitions] if files.num_rows else []
@@ -192,6 +190,18 @@ def of_log(
             )
         fragments.append(parquet.make_fragment(f"{table}/{unquote(path)}", filesystem, known.get(partition)))
     return ds.FileSystemDataset(fragments, schema, parquet, filesystem)
+
+
+def live_files(opened: DeltaTable, between_us: tuple[int, int] | None, time: str) -> pa.Table:
+    """The files of a version, as its log writes them; without those that hold no row of a time, if one is given.
+
+    Args:
+        opened: the table at that version.
+        between_us: microseconds since 1970.
+        time: the column that is about.
+    """
+    files = pa.table(opened.get_add_actions(flatten=True))
+    return files if between_us is None else _arrived(files, *between_us, time)
 
 
 def _arrived(files: pa.Table, low_us: int, high_us: int, time: str) -> pa.Table:

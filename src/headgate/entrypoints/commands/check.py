@@ -16,7 +16,7 @@ from headgate.core.slo import ALL, DEFAULT_RATES, RATES, Allowed, Finding
 from headgate.entrypoints.answers import safe
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json
-from headgate.errors import ConfigError
+from headgate.entrypoints.window import window_of
 from headgate.jobs.check import Checked, check
 from headgate.wiring.existing import existing_lake
 
@@ -83,7 +83,8 @@ def command(
     config = resolve(config_path, environment(), overrides).config
     allowed = allowed_by(config.quality.slo)
     is_default = not allowed.checks
-    start_us, end_us = _window(since, window, ctx.get_parameter_source("window") != click.core.ParameterSource.DEFAULT)
+    is_given = ctx.get_parameter_source("window") != click.core.ParameterSource.DEFAULT
+    start_us, end_us = window_of(since, window, is_given, SystemClock().now_us())
     found = check(
         existing_lake(lake, config),
         Allowed(rates=DEFAULT_RATES, sample=allowed.sample) if is_default else allowed,
@@ -116,29 +117,6 @@ def allowed_by(slo: Slo) -> Allowed:
 
 def _seconds(duration: str | None) -> float | None:
     return None if duration is None else duration_us(duration) / 1e6
-
-
-def _window(since: str | None, window: str, is_given: bool) -> tuple[int, int]:
-    """Start and end, microseconds since 1970."""
-    now_us = SystemClock().now_us()
-    try:
-        length = duration_us(window)
-    except ValueError as error:
-        raise ConfigError(f"--window: {error}") from error
-    if length <= 0:
-        raise ConfigError("--window: expected more than 0s")
-    if since is None:
-        return now_us - length, now_us
-    try:
-        moment = datetime.fromisoformat(since)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ConfigError(f"--since {since!r}: expected a time with an offset such as 2026-11-20T00:00:00Z")
-    start_us = round(moment.timestamp() * 1_000_000)
-    if start_us >= now_us:
-        raise ConfigError(f"--since {since}: lies in the future")
-    return start_us, start_us + length if is_given else now_us
 
 
 def _for_machines(lake: str, found: Checked) -> object:

@@ -10,7 +10,7 @@ EVENTS ?= 1000000
 KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-quality bench-privacy docs lock clean
+.PHONY: help setup setup-dev system demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-quality bench-privacy image walk-e docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,16 @@ bench-quality: setup-dev  ## what the quality table costs, microseconds an event
 bench-privacy: setup-dev  ## what hashing, masking and dropping fields costs
 	$(BIN)/python benchmarks/privacy.py
 
+# What the image is made of and run with is installed where that is possible; see infrastructure/image.
+IMAGE ?= localhost/headgate
+
+image: setup-dev  ## build the container image with podman, run consumer, functions and jobs in it, build it again
+	$(BIN)/python infrastructure/image/build.py --tag $(IMAGE)
+	HEADGATE_IMAGE=$(IMAGE) $(BIN)/python -m pytest -n 0 infrastructure/image/test_image.py
+
+walk-e: setup-dev  ## type the commands of docs/designs/e-walk.md against emulators, and see what the page shows
+	$(BIN)/python infrastructure/walk/walk.py docs/designs/e-walk.md
+
 docs: setup-dev  ## write the pages that are made from the code
 	$(BIN)/python docs/make_pages.py
 
@@ -116,6 +126,11 @@ lock:  ## resolve the lock files anew (needs uv)
 	  --no-header --no-annotate --python-version 3.11 -o requirements.lock
 	uv pip compile pyproject.toml --group dev --all-extras --upgrade --universal --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --no-annotate --python-version 3.11 -o requirements-dev.lock
+	uv pip compile pyproject.toml --all-extras --constraint requirements-dev.lock --universal --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 -o requirements-image.lock
+	uv pip compile infrastructure/image/requirements-build.in --constraint requirements-dev.lock --universal --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 \
+	  -o infrastructure/image/requirements-build.lock
 
 clean:  ## remove what was installed and made here
 	rm -rf $(VENV) $(SPARK) headgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

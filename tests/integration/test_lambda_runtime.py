@@ -7,6 +7,8 @@ from deltalake import DeltaTable
 
 from headgate.testing.event_source_mapping import EventSourceMapping, FunctionError, StreamRecord
 from headgate.testing.firehose_driver import Delivered, DeliveryStream
+from headgate.testing.independent import breaches, lake_format
+from headgate.testing.independent import ids as found
 from headgate.testing.lambda_runtime import LambdaFunction
 from headgate.testing.records import ARRIVED_US
 from headgate.testing.server_valkey import valkey
@@ -78,6 +80,17 @@ def test_ten_thousand_records_in_one_invocation(function, tmp_path):
 def test_an_event_of_another_kind_is_an_error_that_says_how_to_mend_it(function):
     with pytest.raises(FunctionError, match="check what invokes the function"):
         function({"detail": "a scheduled event"})
+
+
+def test_a_function_makes_its_lake_in_the_format_that_is_set(tmp_path, env):
+    settings = {**env, "HEADGATE__LAKE__FORMAT": "json"}
+    with LambdaFunction(HANDLER, tmp_path / "logs", settings) as function:
+        function(MAPPING.event(records(3)))
+    assert lake_format(tmp_path / "lake") == "json"
+    with LambdaFunction(HANDLER, tmp_path / "logs2", env) as function:  # nothing is set: it keeps its own
+        function(MAPPING.event(records(6)))
+    assert breaches(tmp_path / "lake") == []
+    assert sorted(found(tmp_path / "lake")) == [f"e{n}" for n in range(6)]
 
 
 def test_two_containers_share_a_lake(function, tmp_path, env):

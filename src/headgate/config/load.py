@@ -17,7 +17,7 @@ import msgspec
 
 from headgate.config.keys import keys
 from headgate.config.mask import MASK, mask_uri
-from headgate.config.sections import SECTIONS, Config
+from headgate.config.sections import SECTIONS, Config, LakeFormat
 from headgate.errors import ConfigError
 
 ENV_PREFIX = "HEADGATE__"
@@ -37,6 +37,11 @@ class Resolved:
 
     config: Config
     origins: Mapping[str, str]
+
+    @property
+    def lake_format(self) -> LakeFormat | None:
+        """The format that somebody asked for; None, so that a lake that is there keeps its own, where nobody did."""
+        return None if self.origins["lake.format"] == DEFAULT else self.config.lake.format
 
 
 @dataclass(frozen=True, slots=True)

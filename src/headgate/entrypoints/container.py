@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from headgate.clock import SystemClock
-from headgate.config import Config, environment, load
+from headgate.config import Config, environment, resolve
 from headgate.core.rules import Rules
 from headgate.errors import ConfigError
 from headgate.invocation import Invocations, InvocationSettings
@@ -57,7 +57,8 @@ def open_container() -> Container:
     Raises:
         ConfigError: a setting is missing or wrong, or the claim store serves one process only.
     """
-    config = load(None, environment(), {})
+    resolved = resolve(None, environment(), {})
+    config = resolved.config
     clock = SystemClock()
     if config.lake.uri is None:
         raise ConfigError(f"{LAKE_VARIABLE} is not set: name the lake, as in s3://bucket/prefix")
@@ -68,7 +69,8 @@ def open_container() -> Container:
             "HEADGATE__DEDUP__STORE to redis://host:port/db, dynamodb://table or s3://bucket/prefix"
         )
     telemetry = LogLines(sys.stderr, level=config.log.level, style="json", now_us=clock.now_us)
-    lake = open_lake_for_writing(Job(source="-", lake=config.lake.uri), config, clock)
+    job = Job(source="-", lake=config.lake.uri, format=resolved.lake_format)
+    lake = open_lake_for_writing(job, config, clock)
     set_claims_identity(lake.storage, identity)
 
     def own_claims() -> ClaimStore:

@@ -2,7 +2,8 @@
 
 The API (docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html): the child asks `GET …/invocation/next`, which blocks,
 and answers by `POST …/invocation/ID/response` or `…/error`; `…/init/error` where it could not begin. A child that
-ends, or does not answer before its deadline, is killed and another one is started for the next invocation.
+ends, or does not answer before its deadline, is killed and another one is started for the next invocation. The child
+is a process of this Python, or whatever a test starts in its place, such as a container of the image.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from headgate.testing.event_source_mapping import Event, FunctionError
 from headgate.testing.processes import Child
@@ -29,6 +30,36 @@ VERSION = "/2018-06-01/runtime"
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100 * 1024  # of a synchronous invocation; the service says 6 MB
 _RUN = "import sys; from awslambdaric.__main__ import main; main(sys.argv)"
 _LOOK_SECONDS = 0.02  # between two looks at whether the child still lives
+
+
+class Runtime(Protocol):
+    """What runs the handler, once it is started; see processes.Child."""
+
+    @property
+    def is_running(self) -> bool:
+        """True until it has ended."""
+        ...
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        ...
+
+    def kill(self) -> int:
+        """SIGKILL, and wait for the end."""
+        ...
+
+    def errors(self) -> str:
+        """Its standard error so far."""
+        ...
+
+
+#: Starts a runtime for a handler, with a folder for its output and what is added to its environment.
+Start = Callable[[str, Path, Mapping[str, str]], Runtime]
+
+
+def child(handler: str, logs: Path, env: Mapping[str, str]) -> Runtime:
+    """AWS's runtime client on this Python."""
+    return Child(["-c", _RUN, handler], logs, env=env)
 
 
 class Answered(NamedTuple):
@@ -46,7 +77,9 @@ class LambdaFunction:
         init_seconds: from the start of each child until it asked for its first invocation.
     """
 
-    def __init__(self, handler: str, logs: Path, env: Mapping[str, str], *, seconds: float = 60.0) -> None:
+    def __init__(
+        self, handler: str, logs: Path, env: Mapping[str, str], *, seconds: float = 60.0, start: Start = child
+    ) -> None:
         """Listen; the first child is started by the first invocation.
 
         Args:
@@ -54,10 +87,11 @@ class LambdaFunction:
             logs: a folder of its own for the children's output.
             env: added to the environment.
             seconds: the function's time-out.
+            start: starts what runs the handler.
         """
         self.starts = 0
         self.init_seconds: list[float] = []
-        self._handler, self._logs, self._seconds = handler, logs, seconds
+        self._handler, self._logs, self._seconds, self._starter = handler, logs, seconds, start
         self._server = _Api((HOST, 0))
         self._env = {
             **env,
@@ -68,7 +102,7 @@ class LambdaFunction:
             "AWS_LAMBDA_LOG_FORMAT": "TEXT",
             "_HANDLER": handler,
         }
-        self._child: Child | None = None
+        self._child: Runtime | None = None
         threading.Thread(target=self._server.serve_forever, daemon=True, name="runtime-api").start()
 
     def __call__(self, event: Event) -> Mapping[str, Any]:
@@ -138,7 +172,7 @@ class LambdaFunction:
         self.kill()
         began = time.monotonic()
         self._server.on_ready = lambda: self.init_seconds.append(time.monotonic() - began)
-        self._child = Child(["-c", _RUN, self._handler], self._logs, env=self._env)
+        self._child = self._starter(self._handler, self._logs, self._env)
         self.starts += 1
 
     def _answer(self, answered: Answered) -> Mapping[str, Any]:

@@ -3,6 +3,9 @@
     make bench                 1,000,000 events to delta and to parquet
     make bench-long            20,000,000 events: does memory grow with the number of events?
 
+Behind it the same job with nothing told and with everything told, by turns: metrics served and scraped every second,
+JSON log lines at level debug. What of `quality` costs time whether somebody looks or not, bench-quality tells.
+
 The peer is bare DuckDB on the same file in the same run: lenient JSON parsing and one partitioned Parquet write,
 without validation, de-duplication, commit or restart. The physical limit is reading the file.
 """
@@ -10,14 +13,18 @@ without validation, de-duplication, commit or restart. The physical limit is rea
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from pathlib import Path
 
 HEADGATE = [sys.executable, "-c", "from headgate.entrypoints.cli import main; main()"]
@@ -71,6 +78,56 @@ def run_headgate(path: Path, table_format: str, folder: Path, extra: list[str]) 
     return {**result, "wall": wall, "cpu": cpu, "peak_mib": peak}
 
 
+class Scraper(threading.Thread):
+    """Reads a run's metrics every second, as Prometheus would, until it ends."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.port, self.scrapes, self.seconds, self.is_over = port, 0, 0.0, threading.Event()
+
+    def run(self) -> None:
+        while not self.is_over.wait(1.0):
+            began = time.perf_counter()
+            with contextlib.suppress(OSError):
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+                    answer.read()
+                self.scrapes, self.seconds = self.scrapes + 1, self.seconds + time.perf_counter() - began
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def compare(path: Path, table_format: str, folder: Path, extra: list[str], pairs: int) -> None:
+    """The job with nothing told beside the job with everything told, by turns; the best of each."""
+    best: dict[str, list[float]] = {"off": [], "on": []}
+    cpu: dict[str, list[float]] = {"off": [], "on": []}
+    scrapes = 0
+    for turn in range(2 * pairs):
+        which = "off" if turn % 4 in (0, 3) else "on"
+        os.environ["HEADGATE__LOG__LEVEL"] = "error" if which == "off" else "debug"
+        os.environ["HEADGATE__LOG__FORMAT"] = "json"
+        port = free_port()
+        scraper = Scraper(port)
+        more = [] if which == "off" else ["--metrics", str(port)]
+        if which == "on":
+            scraper.start()
+        result = run_headgate(path, table_format, folder, [*extra, *more])
+        scraper.is_over.set()
+        scrapes += scraper.scrapes
+        best[which].append(float(str(result["flow_seconds"])))
+        cpu[which].append(float(str(result["cpu"])))
+    off, on = min(best["off"]), min(best["on"])
+    off_cpu, on_cpu = min(cpu["off"]), min(cpu["on"])
+    print(
+        f"telling {table_format:<8} off {off:6.2f} s, CPU {off_cpu:.2f} s   on {on:6.2f} s, CPU {on_cpu:.2f} s   "
+        f"{(on / off - 1) * 100:+.1f} % ({(on_cpu / off_cpu - 1) * 100:+.1f} % CPU)   best of {pairs} each, "
+        f"{scrapes} scrapes"
+    )
+
+
 def show(table_format: str, result: dict[str, object]) -> None:
     received, flow = int(str(result["received"])), float(str(result["flow_seconds"]))
     print(
@@ -94,6 +151,7 @@ def main() -> None:
     parser.add_argument("--formats", default="delta,parquet")
     parser.add_argument("--folder", type=Path, help="keep the generated input here")
     parser.add_argument("--repeat", type=int, default=1, help="show the best of so many runs")
+    parser.add_argument("--pairs", type=int, default=3, help="runs with nothing told and with everything told; 0: none")
     options, extra = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
@@ -108,6 +166,8 @@ def main() -> None:
         for table_format in options.formats.split(","):
             runs = [run_headgate(path, table_format, Path(scratch), extra) for _ in range(options.repeat)]
             show(table_format, min(runs, key=lambda r: float(str(r["flow_seconds"]))))
+        if options.pairs:
+            compare(path, options.formats.split(",")[0], Path(scratch), extra, options.pairs)
         wall, cpu, peak, _ = measured([sys.executable, "-c", PEER, str(path), f"{scratch}/peer"])
         print(
             f"peer: bare DuckDB  {options.events / wall:>9,.0f} events/s   {wall:6.2f} s   CPU {cpu:6.2f} s"

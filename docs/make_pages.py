@@ -1,4 +1,4 @@
-"""The pages that are made from the code: cli, config, schema, reasons, errors, costs; `make docs` writes them.
+"""The reference pages that are made from the code: cli, config, schema, costs and more. `make docs` writes them.
 
 Deterministic: the same code gives the same bytes. A test compares them with what lies here.
 """
@@ -14,7 +14,16 @@ import click
 import msgspec
 import pyarrow as pa
 from costs import ROOTS, costs_page, with_costs
-from meanings import EVENT_MEANINGS, EXIT_CODES, MEANINGS, POSITION_MEANINGS, REASONS, TABLE_MEANINGS, WARNINGS
+from meanings import (
+    EMF_MEANINGS,
+    EVENT_MEANINGS,
+    EXIT_CODES,
+    MEANINGS,
+    POSITION_MEANINGS,
+    REASONS,
+    TABLE_MEANINGS,
+    WARNINGS,
+)
 
 from headgate import errors
 from headgate.config.analytics import FieldPolicy
@@ -25,6 +34,8 @@ from headgate.core.reasons import ACCEPTED_AGAIN, PARTITION_FLOOD, REDELIVERED, 
 from headgate.core.rules import RULE_COLUMNS
 from headgate.core.schema import PARTITIONS, TABLES
 from headgate.entrypoints.cli import COMMANDS, cli
+from headgate.telemetry.catalogue import QUALITY_METRICS, RUN_METRICS, Metric
+from headgate.telemetry.emf import METRICS as EMF_METRICS
 
 DOCS = Path(__file__).parent
 HELP_WIDTH = 100  # characters; the command line's own limit on a wide terminal
@@ -170,6 +181,37 @@ def errors_page() -> str:
     )
 
 
+def metrics_page() -> str:
+    """Every metric of Prometheus and CloudWatch."""
+    _check_complete(EMF_MEANINGS, EMF_METRICS, "CloudWatch metrics")
+    return (
+        "# Metrics\n\n`headgate run ... --metrics 127.0.0.1:9464` (or `[telemetry] metrics`) serves them at `/metrics` "
+        "in the text format of\nPrometheus, or in OpenMetrics where that is asked for. Nothing is served by default. "
+        "What they are good for, `/healthz`,\n`/readyz` and alerts: [operations](operations.md#metrics-and-alerts).\n\n"
+        "## What came in\n\nSums of the rows of [`quality`](quality.md) that this process committed, label by label. "
+        "`event_type` is a label for the\nfirst `[telemetry] metric_event_types` types of which events were seen; all "
+        "others are `other`, and parts of which no\ntype could be read `none`. A type called like these has `_` behind "
+        "it. A type that has a label keeps it, and counters\nonly grow. `reason` and `warning` are those of "
+        "[reasons](reasons.md), `field`, `rule` and `unit` those of\n[quality](schema.md#quality).\n\n"
+        + _metrics(QUALITY_METRICS)
+        + "\n## What the consumer does\n\n"
+        + _metrics(RUN_METRICS)
+        + "\nBeside them stand `process_cpu_seconds_total`, `process_resident_memory_bytes` and their like.\n\n"
+        "## CloudWatch\n\nFunctions write a line of CloudWatch embedded metric format an invocation "
+        "(`[telemetry] emf`), namespace `Headgate`,\ndimensions `Function` and `Lake`. What is not known in an "
+        "invocation is not in its line. An invocation that comes again\nto Firehose's transformation counts again.\n\n"
+        + _table(
+            ("metric", "unit", "what it is"),
+            [(f"`{name}`", unit, EMF_MEANINGS[name]) for name, unit in EMF_METRICS.items()],
+        )
+    )
+
+
+def _metrics(metrics: Sequence[Metric]) -> str:
+    rows = [(f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels), m.unit, m.help) for m in metrics]
+    return _table(("metric", "type", "labels", "unit", "what it is"), rows)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "config.md": config_page,
@@ -177,6 +219,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reasons.md": reasons_page,
     "errors.md": errors_page,
     "designs/costs.md": costs_page,
+    "metrics.md": metrics_page,
 }
 #: Pages of which one section is made: those of the designs.
 PARTS = {f"designs/{root}.md": design for design, root in ROOTS.items()}

@@ -139,3 +139,17 @@ EXIT_CODES = {
     EXIT_INTERRUPTED: "Interrupted by Ctrl-C where there is nothing to drain, or by a second one.",
     EXIT_BROKEN_PIPE: "The reader of standard output went away.",
 }
+
+EMF_MEANINGS = {
+    "Received": "Accepted + duplicates + rejected of the invocation.",
+    "Accepted": "Events that were accepted.",
+    "Duplicates": "Second and later copies.",
+    "Conflicts": "Those of them whose bytes differ from the original's.",
+    "Rejected": "What could not be read or broke a rule.",
+    "Warnings": "Warnings of all kinds.",
+    "Bytes": "Bytes of all parts.",
+    "CommitSeconds": "Time of the ledger entry; not of Firehose's transformation, which makes none.",
+    "Lag": "From the newest arrival of the invocation's records to now.",
+    "ColdStart": "1 for the first invocation of a container.",
+    "Failed": "1 where the invocation raised, so that its records come again.",
+}

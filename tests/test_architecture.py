@@ -50,6 +50,7 @@ LATE_IN = (
 BROAD_EXCEPT = {
     "headgate.claims.buckets": "rocksdict raises bare Exception for every status of RocksDB",
     "headgate.ahead": "the error is raised again in the consumer's thread",
+    "headgate.telemetry.tee": "a log, metric or trace that fails must not stop the flow, whatever it raises",
 }
 PRINTS = ("headgate.entrypoints", "headgate.telemetry")
 READS_ENVIRONMENT = ("headgate.config", "headgate.testing")  # testing: hands it on to child processes

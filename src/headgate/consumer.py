@@ -16,7 +16,7 @@ from headgate.pipeline import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, Pipeline
 from headgate.ports import ClaimStore, Clock, Lake, LedgerState, Source, Telemetry
 from headgate.records import Receipt, Shard, ShardState
 from headgate.recover import abandoned_shards, bring_in_step, erased_ids
-from headgate.telemetry.facts import Noticed, Retried, StoodBy
+from headgate.telemetry.facts import CommitRefused, Noticed, Retried, StoodBy
 
 POLL_SECONDS = 0.5  # between two looks at a ledger or lease that another one holds
 
@@ -152,9 +152,9 @@ class Consumer:
 
     def _after(self, conflict: CommitConflict) -> None:
         """Begin anew at once, unless another consumer moved a shard of this source: then stand by."""
+        self._telemetry.emit(CommitRefused(error=str(conflict)))
         moved = self._own(self._parts.lake.refresh())
         if _texts(moved) == _texts(self._positions):
-            self._telemetry.emit(Noticed(what=str(conflict)))
             self._clock.sleep(POLL_SECONDS)
             return
         if not self._standby:

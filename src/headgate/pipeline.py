@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TypeVar
 
 import pyarrow as pa
@@ -35,13 +36,14 @@ from headgate.decision import Decided, Decider, Parts
 from headgate.errors import CommitConflict, CommitUnknown, TransientError
 from headgate.ports import ClaimStore, Clock, Lake, LedgerState, Source, Telemetry
 from headgate.records import Receipt, RecordBatch, ShardRange, Staged, Verdicts
-from headgate.telemetry.facts import BatchCommitted, Noticed, Published, Retried, StageTimed
+from headgate.telemetry.facts import BatchCommitted, LagMeasured, Noticed, Published, Retried, StageTimed
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 FIRST_WAIT_SECONDS = 0.2  # of the back-off; doubles up to LONGEST_WAIT_SECONDS
 LONGEST_WAIT_SECONDS = 30.0
+LAG_SECONDS = 5.0  # between two looks at what waits unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +141,13 @@ class Pipeline:
         parts = ahead(self._batches(), self._timed("decode", self.prepare), depth)
         decided = ahead(parts, self._timed("dedup", self.decide), depth)
         staged = ahead(decided, self._timed("stage", self.stage), depth)
+        commit, publish = self._timed("commit", self.commit), self._timed("publish", self.publish)
+        ack = self._timed("ack", self._source.ack)
         try:
             for batch in staged:
-                receipt = self._timed("commit", self.commit)(batch)
-                self._timed("publish", self.publish)(receipt)
-                self._retry("ack", self._source.ack, receipt)
+                receipt = commit(batch)
+                publish(receipt)
+                ack(receipt)
                 yield receipt
             decider.settle()
         finally:
@@ -156,6 +160,7 @@ class Pipeline:
         """Records cut by count, bytes and age."""
         s = self._settings
         cutter = Cutter(max_records=s.max_batch_events, max_bytes=s.max_batch_bytes, max_age_seconds=s.flush_seconds)
+        told = float("-inf")
         while not self._is_ending():
             wait = min(0.5, s.flush_seconds)
             try:
@@ -171,10 +176,14 @@ class Pipeline:
             while self._source.notices:
                 self._telemetry.emit(Noticed(what=self._source.notices.pop(0)))
             now = self._clock.monotonic()
+            if now - told >= LAG_SECONDS:
+                told = now
+                self._telemetry.emit(LagMeasured(lag=self._source.lag()))
             if records is not None:
                 yield from cutter.add(records, now)
             if cutter.due(now) and (due := cutter.flush()) is not None:
                 yield due
+        self._telemetry.emit(LagMeasured(lag=self._source.lag()))
         if (last := cutter.flush()) is not None:
             yield last
 
@@ -204,8 +213,9 @@ class Pipeline:
             generation=decided.generation,
         )
         staged = self._lake.stage(verdicts)
-        # The files hold the rows now; a batch that waits for its commit need not keep them in memory.
-        empty = {name: table.schema.empty_table() for name, table in verdicts.tables.items()}
+        # The files hold the rows now; a batch that waits for its commit need not keep them in memory. Those of
+        # `quality` are few, and told with the commit.
+        empty = {name: table.schema.empty_table() for name, table in verdicts.tables.items() if name != "quality"}
         staged = replace(staged, verdicts=replace(verdicts, **empty))
         self._uncommitted[staged.entry_id] = staged
         return staged
@@ -227,7 +237,9 @@ class Pipeline:
                 counts=receipt.counts,
                 warnings=verdicts.warnings,
                 files=len(staged.files),
+                file_bytes=sum(file.size for file in staged.files),
                 shards=len(verdicts.ranges),
+                quality=verdicts.quality,
             )
         )
         return receipt
@@ -249,12 +261,15 @@ class Pipeline:
             self._lake.discard(staged)
 
     def _timed(self, stage: str, step: Callable[[T], U]) -> Callable[[T], U]:
+        numbers = count(1)
+
         def timed(item: T) -> U:
             wall, cpu = time.perf_counter(), time.thread_time()
             result = self._retry(stage, step, item)
             self._telemetry.emit(
                 StageTimed(
                     stage=stage,
+                    batch=next(numbers),
                     wall_seconds=time.perf_counter() - wall,
                     cpu_seconds=time.thread_time() - cpu,
                 )

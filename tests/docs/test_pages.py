@@ -13,10 +13,10 @@ from pages import ROOT, SHELL, Block, blocks, commands, names, pages, prose
 
 from headgate.entrypoints.cli import cli
 
-MADE = ["cli.md", "config.md", "schema.md", "reasons.md", "errors.md", "designs/costs.md"]
+MADE = ["cli.md", "config.md", "schema.md", "reasons.md", "errors.md", "designs/costs.md", "metrics.md"]
 MAX_README_LINES = 150
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-NAMED_FILE = re.compile(r"`((?:src|tests|docs|examples|benchmarks)/[\w./-]*\w)`")
+NAMED_FILE = re.compile(r"`((?:src|tests|docs|examples|benchmarks|monitoring)/[\w./-]*\w)`")
 NAMED_TEST = re.compile(r"`(test_\w+\.py)`")
 PROCESS_WORDS = re.compile(
     r"\b(?:sessions?|helpers?|issue\s*#?\d+|claude|chatgpt|copilot)\b|(?<!\w)#\d+", re.IGNORECASE

@@ -71,6 +71,31 @@ def test_the_container_is_kept_between_invocations_and_made_anew_after_a_kill(fu
     assert sorted(ids(tmp_path / "lake")) == [f"e{n}" for n in range(7)]
 
 
+def emf_lines(logs):
+    """The lines of embedded metrics that the children wrote, in order."""
+    texts = [path.read_text() for path in sorted(logs.iterdir())]
+    return [json.loads(line) for text in texts for line in text.splitlines() if line.startswith('{"_aws"')]
+
+
+@pytest.mark.parametrize("handler", [HANDLER, TRANSFORMATION])
+def test_each_invocation_writes_its_metrics_as_one_line(handler, tmp_path, env):
+    def invoke(function, some):
+        if handler == HANDLER:
+            function(MAPPING.event(some))
+        else:
+            put = [Delivered(f"4959{r.sequence}", r.data, r.arrived_us) for r in some]
+            DeliveryStream(buffer_bytes=1 << 20).drive(put, function)
+
+    with LambdaFunction(handler, tmp_path / "logs", env) as function:
+        invoke(function, records(3))
+        invoke(function, [*records(2, 3), *records(1, 5, v=1)])
+    lines = emf_lines(tmp_path / "logs")
+    assert [(line["Received"], line["Accepted"], line["ColdStart"], line["Failed"]) for line in lines] == [
+        (3, 3, 1, 0), (3, 3, 0, 0),
+    ]  # fmt: skip
+    assert {line["Lake"] for line in lines} == {str(tmp_path / "lake")}
+
+
 def test_ten_thousand_records_in_one_invocation(function, tmp_path):
     answer = function(MAPPING.event(records(10_000)))
     assert (answer["received"], answer["accepted"]) == (10_000, 10_000)

@@ -17,13 +17,13 @@ from headgate.config.sections import (
     Envelope,
     Lake,
     LakeFormat,
-    Log,
     Rule,
     Source,
     Standby,
     Validate,
 )
 from headgate.config.streams import Firehose
+from headgate.config.telemetry import Log, listen_address, traces_wanted
 
 __all__ = [
     "Batch",
@@ -48,6 +48,7 @@ __all__ = [
     "duration_us",
     "effective",
     "environment",
+    "listen_address",
     "load",
     "mask_uri",
     "masked",
@@ -55,4 +56,5 @@ __all__ = [
     "privacy_key",
     "resolve",
     "sample_toml",
+    "traces_wanted",
 ]

@@ -18,6 +18,7 @@ from headgate.config.duration import duration_us
 from headgate.config.privacy import Privacy
 from headgate.config.quality import Quality, Slo
 from headgate.config.streams import Firehose, Function, Kinesis
+from headgate.config.telemetry import Log, Telemetry
 
 LakeFormat = Literal["delta", "parquet", "json"]
 
@@ -195,15 +196,6 @@ class Aws(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ] = None
 
 
-class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Log lines on standard error."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="The least level that is written.")
-    ] = "info"
-    format: Annotated[Literal["text", "json"], Meta(description="text for people, json for machines.")] = "text"
-
-
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All settings."""
 
@@ -223,6 +215,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     firehose: Firehose = Firehose()
     analytics: Analytics = Analytics()
     quality: Quality = Quality()
+    telemetry: Telemetry = Telemetry()
     log: Log = Log()
     rules: tuple[Rule, ...] = ()
 
@@ -246,5 +239,6 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "analytics": Analytics,
     "quality": Quality,
     "quality.slo": Slo,
+    "telemetry": Telemetry,
     "log": Log,
 }

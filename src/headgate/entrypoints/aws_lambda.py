@@ -46,7 +46,8 @@ def handler(event: Json, context: Context) -> Mapping[str, object]:
     global _container
     if _container is None:
         _container = open_container()
-    return admit(_container, event, context)
+    with _container.invocation(context):
+        return admit(_container, event, context)
 
 
 def admit(container: Container, event: Json, context: Context) -> Mapping[str, object]:

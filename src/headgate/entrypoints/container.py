@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from headgate.clock import SystemClock
@@ -16,13 +17,14 @@ from headgate.lake.lake import TableLake
 from headgate.lake.layout import set_claims_identity
 from headgate.pipeline import FlowSettings, Pipeline
 from headgate.ports import ClaimStore, Clock, Lake, Source, Telemetry
-from headgate.telemetry.log import LogLines
 from headgate.wiring.claims import EMBEDDED, claims_of_lake, open_claims
 from headgate.wiring.flow import flow_settings, rules_of
 from headgate.wiring.job import Job
 from headgate.wiring.lake import open_lake_for_writing
+from headgate.wiring.telemetry import FunctionTelemetry, function_telemetry
 
 LAKE_VARIABLE = "HEADGATE__LAKE__URI"
+NAMELESS = "headgate"  # function outside Lambda
 WHOLE = 1 << 40  # records, bytes, seconds: a batch is never cut
 
 
@@ -39,6 +41,7 @@ class Container:
         flow: settings of the flow.
         clock: time and waiting.
         telemetry: takes facts.
+        told: metrics and traces of each invocation; None where nobody asked for them.
     """
 
     config: Config
@@ -49,6 +52,16 @@ class Container:
     flow: FlowSettings
     clock: Clock
     telemetry: Telemetry
+    told: FunctionTelemetry | None = None
+
+    def invocation(self, context: object) -> AbstractContextManager[object]:
+        """One invocation: its metrics are written when it ends, however it ends.
+
+        Args:
+            context: of Lambda; names the function.
+        """
+        name = str(getattr(context, "function_name", NAMELESS))
+        return nullcontext() if self.told is None else self.told.invocation(name)
 
 
 def open_container() -> Container:
@@ -68,7 +81,8 @@ def open_container() -> Container:
             f"the claim store {identity.kind} serves one process, and functions run side by side: set "
             "HEADGATE__DEDUP__STORE to redis://host:port/db, dynamodb://table or s3://bucket/prefix"
         )
-    telemetry = LogLines(sys.stderr, level=config.log.level, style="json", now_us=clock.now_us)
+    told = function_telemetry(config, config.lake.uri, out=sys.stdout, err=sys.stderr)
+    telemetry = told.telemetry
     job = Job(source="-", lake=config.lake.uri, format=resolved.lake_format)
     lake = open_lake_for_writing(job, config, clock)
     set_claims_identity(lake.storage, identity)
@@ -77,7 +91,7 @@ def open_container() -> Container:
         set_claims_identity(lake.storage, identity)  # another one by now: the lake was moved to another store
         return open_claims(identity, lake, config, telemetry)
 
-    return assemble(config, lake, own_claims, clock=clock, telemetry=telemetry)
+    return replace(assemble(config, lake, own_claims, clock=clock, telemetry=telemetry), told=told)
 
 
 def assemble(

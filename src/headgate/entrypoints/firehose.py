@@ -57,7 +57,8 @@ def handler(event: Json, context: Context) -> Mapping[str, Sequence[Answer]]:
     global _open
     if _open is None:
         _open = function_of(open_container())
-    return transform(_open, event, context)
+    with _open.container.invocation(context):
+        return transform(_open, event, context)
 
 
 def function_of(container: Container) -> Function:
@@ -77,6 +78,7 @@ def function_of(container: Container) -> Function:
         pipeline=container.pipeline,
         flow=container.flow,
         is_own_envelope=(envelope.id, envelope.name, envelope.created_at) == OWN_ENVELOPE,
+        telemetry=container.telemetry,
     )
     return Function(container=container, transformation=transformation)
 

@@ -42,8 +42,9 @@ import xxhash
 from headgate.attempts import Attempts
 from headgate.core.enrich import position_texts, sequence_bytes
 from headgate.core.partition import escape
+from headgate.core.quality import quality_rows
 from headgate.core.schema import TABLES
-from headgate.core.verdicts import duplicate_rows, event_rows, rejected_rows
+from headgate.core.verdicts import counts_by_shard, duplicate_rows, event_rows, rejected_rows
 from headgate.decision import Decided, Decider, Parts
 from headgate.errors import TransientError
 from headgate.invocation import OneBatch
@@ -51,8 +52,9 @@ from headgate.lake import parquet
 from headgate.lake.delivered import delivery_lines
 from headgate.lake.lake import TableLake
 from headgate.pipeline import FlowSettings, Pipeline
-from headgate.ports import ClaimStore, Lake, Source
-from headgate.records import RecordBatch
+from headgate.ports import ClaimStore, Lake, Source, Telemetry
+from headgate.records import Counts, RecordBatch
+from headgate.telemetry.facts import RecordsTransformed
 
 FIREHOSE = "_headgate/firehose/"
 Rows = npt.NDArray[np.int64]
@@ -86,6 +88,7 @@ class Transformation:
         pipeline: Callable[[Source, ClaimStore, Lake], Pipeline],
         flow: FlowSettings,
         is_own_envelope: bool,
+        telemetry: Telemetry,
     ) -> None:
         """Put together.
 
@@ -95,7 +98,9 @@ class Transformation:
             pipeline: prepares batches.
             flow: limits.
             is_own_envelope: see `lake.jsonl.event_lines`.
+            telemetry: takes facts.
         """
+        self._telemetry = telemetry
         self._lake, self._attempts, self._pipeline, self._flow = lake, attempts, pipeline, flow
         self._is_own_envelope = is_own_envelope
 
@@ -129,6 +134,9 @@ class Transformation:
             verdicts = _by_record(decided, batch.num_records, self._is_own_envelope)
             kept = [v.rows for v, is_sent in zip(verdicts, deliverable(verdicts), strict=True) if not is_sent]
             self._keep(batch, decided, np.array([row for rows in kept for row in rows], dtype=np.int64))
+            judged = decided.judged
+            counts = sum(counts_by_shard(judged, len(decided.ranges)), Counts())
+            self._telemetry.emit(RecordsTransformed(counts=counts, quality=quality_rows(judged)))
             return verdicts
 
         return self._attempts.make(attempt, remaining_seconds) if batch.num_records else []

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+import pyarrow as pa
+
 from headgate.records import Counts
 
 Level = Literal["INFO", "WARNING", "ERROR"]
@@ -24,15 +26,68 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsServed:
+    """`/metrics`, `/healthz` and `/readyz` are answered at this address."""
+
+    level: ClassVar[Level] = "INFO"
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCommitted:
-    """The one canonical line a batch: its ledger entry is written."""
+    """The ledger entry of a batch is written: the batch has happened.
+
+    `quality` is its rows of the table, QUALITY, so that metrics are the sums of what the table holds; None where
+    whoever committed does not tell.
+    """
 
     level: ClassVar[Level] = "INFO"
     number: int
     counts: Counts
     warnings: Mapping[str, int] = field(default_factory=dict)
     files: int = 0
+    file_bytes: int = 0
     shards: int = 0
+    quality: pa.Table | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsTransformed:
+    """The records of an invocation are judged and its answer can be given; Firehose may ask for it again."""
+
+    level: ClassVar[Level] = "INFO"
+    counts: Counts
+    quality: pa.Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFinished:
+    """The one canonical line a batch: it is committed, shown to readers and acknowledged.
+
+    Attributes:
+        conflicts: duplicates with other bytes than the original.
+        reasons: of the rejects.
+        types: event types of the batch.
+        payload_bytes: of all parts.
+        file_bytes: of the files written.
+        seconds: wall seconds by stage; `took_seconds` from the begin of the first to the end of the last.
+        lag: what waits unread, as the source last told.
+    """
+
+    level: ClassVar[Level] = "INFO"
+    number: int
+    counts: Counts
+    conflicts: int
+    reasons: Mapping[str, int]
+    warnings: Mapping[str, int]
+    types: int
+    payload_bytes: int
+    files: int
+    file_bytes: int
+    shards: int
+    seconds: Mapping[str, float]
+    took_seconds: float
+    lag: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +100,14 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTimed:
-    """How long one stage worked on one batch: wall seconds, and CPU seconds of its own thread."""
+    """How long one stage worked on one batch: wall seconds, and CPU seconds of its own thread.
+
+    Every batch passes every stage, in order: the n-th of one stage is the n-th of all stages of the attempt.
+    """
 
     level: ClassVar[Level] = "INFO"
     stage: str
+    batch: int
     wall_seconds: float
     cpu_seconds: float
 
@@ -61,6 +120,23 @@ class Retried:
     stage: str
     attempt: int
     wait_seconds: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LagMeasured:
+    """The source answers; what waits unread, see `ports.Source.lag`, and of shards the seconds behind their tip."""
+
+    level: ClassVar[Level] = "INFO"
+    lag: Mapping[str, float]
+    shards: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitRefused:
+    """The ledger did not take a batch, because another writer was first; what was staged is thrown away."""
+
+    level: ClassVar[Level] = "WARNING"
     error: str
 
 

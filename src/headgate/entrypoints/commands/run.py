@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from headgate.clock import SystemClock
 from headgate.config import Config, environment, resolve
 from headgate.config.load import DEFAULT
 from headgate.entrypoints.cli import common_options
@@ -21,10 +20,11 @@ from headgate.entrypoints.output import Progress, number, print_json, print_pair
 from headgate.memory import keep_memory_bounded
 from headgate.records import Counts
 from headgate.telemetry.facts import BatchCommitted, Noticed, Retried, RunStarted, StageTimed, StoodBy
-from headgate.telemetry.log import LogLines, Tee
+from headgate.telemetry.tee import Tee
 from headgate.wiring.auto_compact import AutoCompaction
 from headgate.wiring.consumer import make_consumer
 from headgate.wiring.job import Job
+from headgate.wiring.telemetry import log_lines, telemetry_of
 
 
 @dataclass(kw_only=True)
@@ -105,6 +105,7 @@ Examples:
   headgate run s3://bucket/incoming/ lake/
   headgate run 's3://bucket/logs/**/*.jsonl.gz' s3://bucket/lake --follow
   headgate run kinesis://events s3://bucket/lake --dedup redis://cache:6379/0
+  headgate run incoming/ lake/ --follow --metrics 9464
 """
 )
 @click.argument("source")
@@ -123,6 +124,7 @@ Examples:
 @click.option("--batch-bytes", type=int, help="Bytes of records in a batch.")
 @click.option("--flush-seconds", type=float, help="Commit at least so often.")
 @click.option("--accept-gap", is_flag=True, help="Go on where records of a stream expired unread.")
+@click.option("--metrics", help="Serve /metrics, /healthz and /readyz at HOST:PORT, or at PORT of the loopback.")
 @click.option("--no-standby", is_flag=True, help="Exit 1 instead of waiting while another consumer works.")
 @common_options
 def command(source: str, lake: str, as_json: bool, **options: Any) -> None:
@@ -154,18 +156,14 @@ def run_job(job: Job, config: Config, *, as_json: bool, title: str = "run", quie
     summary, stop = Summary(), Stop()
     began = time.monotonic()
     is_shown = not as_json and sys.stderr.isatty()
-    logs = LogLines(
-        sys.stderr,
-        # On a terminal the bar says what goes on; only what is wrong interrupts it.
-        level="warning" if is_shown and config.log.level == "info" else config.log.level,
-        style=config.log.format,
-        now_us=SystemClock().now_us,
-    )
-    auto = AutoCompaction(job.lake, config, logs)
-    with progress(title, None, is_shown=is_shown) as bar, stop, auto:
-        telemetry = Tee(summary, logs, auto)
+    # On a terminal the bar says what goes on; only what is wrong interrupts it.
+    is_bar_enough = is_shown and config.log.level == "info"
+    tee = Tee(summary, log_lines(config, sys.stderr, level="warning" if is_bar_enough else None))
+    auto = AutoCompaction(job.lake, config, tee)
+    tee.add(auto)
+    with stop, telemetry_of(config, tee, stop) as telemetry, progress(title, None, is_shown=is_shown) as bar, auto:
         consumer = make_consumer(job, config, telemetry, stop)
-        telemetry.add(Bar(bar, summary, consumer.lag))
+        tee.add(Bar(bar, summary, consumer.lag))
         for _ in consumer.run():
             pass
     if not quiet:
@@ -260,6 +258,7 @@ def _overrides(options: Mapping[str, Any]) -> dict[str, object]:
         "batch.max_events": options["batch_events"],
         "batch.max_bytes": options["batch_bytes"],
         "batch.flush_seconds": options["flush_seconds"],
+        "telemetry.metrics": options["metrics"],
         "standby.enabled": False if options["no_standby"] else None,
         "source.accept_gap": True if options["accept_gap"] else None,
     }

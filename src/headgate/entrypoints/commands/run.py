@@ -14,7 +14,6 @@ from typing import Any
 import click
 
 from headgate.config import Config, environment, resolve
-from headgate.config.load import DEFAULT
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import Progress, number, print_json, print_pairs, progress, seconds
 from headgate.memory import keep_memory_bounded
@@ -136,9 +135,7 @@ def command(source: str, lake: str, as_json: bool, **options: Any) -> None:
     """
     resolved = resolve(options["config_path"], environment(), _overrides(options))
     config = resolved.config
-    # The default format is that of new lakes only; a lake that is there has its own.
-    wanted = None if resolved.origins["lake.format"] == DEFAULT else config.lake.format
-    job = Job(source=source, lake=lake, once=options["once"], format=wanted)
+    job = Job(source=source, lake=lake, once=options["once"], format=resolved.lake_format)
     run_job(job, config, as_json=as_json)
 
 

@@ -10,7 +10,7 @@ EVENTS ?= 1000000
 KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-quality bench-privacy image walk-e docs lock clean
+.PHONY: help setup setup-dev system demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-quality bench-dashboard bench-formats bench-privacy image walk-e docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,12 @@ bench-query: setup-dev  ## 50,000,000 rows asked by type and date: time, and fil
 
 bench-quality: setup-dev  ## what the quality table costs, microseconds an event
 	$(BIN)/python benchmarks/quality.py
+
+bench-dashboard: setup-dev  ## the dashboard over 10,000 commits of 50,000,000 events: time to the first page
+	$(BIN)/python benchmarks/dashboard.py
+
+bench-formats: setup-dev  ## the same events in each format: bytes and query times, and what no transformation would save
+	$(BIN)/python benchmarks/formats.py
 
 bench-privacy: setup-dev  ## what hashing, masking and dropping fields costs
 	$(BIN)/python benchmarks/privacy.py

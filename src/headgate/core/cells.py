@@ -17,7 +17,7 @@ Rows = npt.NDArray[np.int64]
 
 #: Columns of QUALITY that are added up; `looked` and `commits` are made here.
 COUNTS = ("received", "accepted", "duplicates", "conflicts", "rejected", "payload_bytes", "looked", "commits")
-SECONDS = ("dedup_seconds",)
+SECONDS = ("dedup_seconds", "created_to_arrived_sum", "arrived_to_staged_sum")
 LEAST = ("created_min",)
 GREATEST = ("created_max", "arrived_max", "created_to_arrived_max", "arrived_to_staged_max")
 

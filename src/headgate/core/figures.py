@@ -21,9 +21,7 @@ COLUMNS = (
 )  # fmt: skip
 
 #: What all figures need of it.
-ALL_COLUMNS = tuple(
-    name for name in QUALITY.names if name not in ("entry_id", "staged_at", "shard_lag") and not name.endswith("_sum")
-)
+ALL_COLUMNS = tuple(name for name in QUALITY.names if name not in ("entry_id", "staged_at", "shard_lag"))
 _NUMBERS = ("received", "accepted", "duplicates", "conflicts", "rejected", "payload_bytes", "commits")
 _MAPS = {
     "missing": "missing", "latency": "created_to_arrived", "staging": "arrived_to_staged", "reasons": "reasons",
@@ -33,7 +31,10 @@ _EXTREMES = {
     "latency_max": "created_to_arrived_max", "staging_max": "arrived_to_staged_max", "arrived_us": "arrived_max",
     "created_min_us": "created_min", "created_max_us": "created_max",
 }  # fmt: skip
-_SUMMED = (*_NUMBERS, "looked", "dedup_seconds", *_EXTREMES.values())
+_SECONDS = {
+    "dedup_seconds": "dedup_seconds", "latency_sum": "created_to_arrived_sum", "staging_sum": "arrived_to_staged_sum",
+}  # fmt: skip
+_SUMMED = (*_NUMBERS, "looked", *_SECONDS.values(), *_EXTREMES.values())
 
 K = TypeVar("K")
 
@@ -63,6 +64,8 @@ class Figures:
         rule_failures: by rule.
         staging: buckets of the histogram arrived to staged.
         staging_max: seconds; None where there is none.
+        latency_sum: seconds from created to arrived, of those not below 0.
+        staging_sum: seconds from arrived to staged.
         created_min_us: the earliest time that events say they were created at; None where there is none.
         created_max_us: the latest.
     """
@@ -87,14 +90,14 @@ class Figures:
     rule_failures: Mapping[str, int] = field(default_factory=dict)
     staging: Mapping[float, int] = field(default_factory=dict)
     staging_max: float | None = None
+    latency_sum: float = 0.0
+    staging_sum: float = 0.0
     created_min_us: int | None = None
     created_max_us: int | None = None
 
     def __add__(self, other: Figures) -> Figures:
         """Both together."""
-        joined: dict[str, Any] = {
-            name: getattr(self, name) + getattr(other, name) for name in (*_NUMBERS, "dedup_seconds")
-        }
+        joined: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in (*_NUMBERS, *_SECONDS)}
         joined |= {name: _summed(getattr(self, name), getattr(other, name)) for name in ("looked", *_MAPS)}
         for name in _EXTREMES:
             choose = min if name == "created_min_us" else max
@@ -176,7 +179,8 @@ def _figures(sums: Mapping[str, Any], counts: Mapping[str, Mapping[Any, int]]) -
     found: dict[str, Any] = {name: sums[name] for name in _NUMBERS}
     found |= {attribute: counts.get(kind, {}) for attribute, kind in _MAPS.items()}
     found |= {attribute: sums[column] for attribute, column in _EXTREMES.items()}
-    return Figures(**found, dedup_seconds=sums["dedup_seconds"] or 0.0, looked=looked)
+    found |= {attribute: sums[column] or 0.0 for attribute, column in _SECONDS.items()}
+    return Figures(**found, looked=looked)
 
 
 def _summed(one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:

@@ -29,6 +29,7 @@ COMMANDS = {
     "compact": "Join small files to large ones and delete what nobody needs.",
     "check": "Compare the quality of a lake with what is allowed.",
     "report": "Write the quality of a lake as one HTML page.",
+    "dashboard": "Show a lake live in the browser.",
     "verify": "Prove that nothing was lost and nothing is there twice.",
     "replay": "Judge rejected records anew, with the rules and limits of today.",
     "erase": "Remove one person's rows from every table, and keep a receipt.",

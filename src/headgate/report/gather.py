@@ -8,6 +8,7 @@ are found: `compact` puts them into others, and nothing is read twice or missed 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,16 +41,25 @@ class Gathering:
         state: of the ledger when it was last looked at; its end may be ahead of `number`.
     """
 
-    def __init__(self, lake: ExistingLake, *, since_us: int | None = None, until_us: int | None = None) -> None:
+    def __init__(
+        self,
+        lake: ExistingLake,
+        *,
+        since_us: int | None = None,
+        until_us: int | None = None,
+        hours_before_us: int = 0,
+    ) -> None:
         """Nothing is read yet.
 
         Args:
             lake: to follow.
             since_us: rows that were staged before are left out, and mostly not read; microseconds since 1970.
             until_us: rows that were staged then or later are left out.
+            hours_before_us: rows that were staged before are held by the hour at once.
         """
         self.lake = lake
-        self.history = History(since_us=since_us, until_us=until_us)
+        self._make = partial(History, since_us=since_us, until_us=until_us, hours_before_us=hours_before_us)
+        self.history = self._make()
         self.number = 0
         self.state = LedgerState()
         self._ledger = Ledger(lake.storage, max_event_types=_READ_ONLY)
@@ -82,7 +92,7 @@ class Gathering:
     def _begin(self, told: Callable[[int, int], None]) -> None:
         """A delta lake is read as it is now: its log tells the number up to which it shows everything."""
         if self.lake.about.format == "delta":
-            history = History(since_us=self.history.since_us, until_us=self.history.until_us)
+            history = self._make()
             known = published_number(self.lake.storage)  # before the table is opened, which shows all of that
             opened = open_table(self.lake.storage, TABLE)
             for block, done, of in quality_of_version(self.lake, opened, self.history.since_us, COLUMNS):

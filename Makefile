@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SPARK := .venv-spark
+DEPLOY := .venv-deploy
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
 EVENTS ?= 1000000
 KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev system demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-quality bench-dashboard bench-formats bench-privacy image walk-e docs lock clean
+.PHONY: help setup setup-dev system demo test lint typecheck check kill kill-stream kill-build test-pairs bench bench-long bench-commit bench-stream bench-build bench-compact bench-query bench-quality bench-dashboard bench-formats bench-privacy image walk-e deploy-check docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +115,12 @@ bench-formats: setup-dev  ## the same events in each format: bytes and query tim
 bench-privacy: setup-dev  ## what hashing, masking and dropping fields costs
 	$(BIN)/python benchmarks/privacy.py
 
+$(DEPLOY)/.installed: requirements-deploy.lock
+	@echo "installing the policy scanner and the AWS CLI into $(DEPLOY) ..."
+	@$(PYTHON) -m venv $(DEPLOY)
+	@$(DEPLOY)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-deploy.lock
+	@touch $@
+
 # What the image is made of and run with is installed where that is possible; see infrastructure/image.
 IMAGE ?= localhost/headgate
 
@@ -121,8 +128,13 @@ image: setup-dev  ## build the container image with podman, run consumer, functi
 	$(BIN)/python infrastructure/image/build.py --tag $(IMAGE)
 	HEADGATE_IMAGE=$(IMAGE) $(BIN)/python -m pytest -n 0 infrastructure/image/test_image.py
 
-walk-e: setup-dev  ## type the commands of docs/designs/e-walk.md against emulators, and see what the page shows
+walk-e: setup-dev $(DEPLOY)/.installed  ## type the commands of docs/designs/e-walk.md against emulators, and see what the page shows
 	$(BIN)/python infrastructure/walk/walk.py docs/designs/e-walk.md
+
+deploy-check: setup-dev $(DEPLOY)/.installed  ## all that is proven of the infrastructure without an account: Terraform, an emulator, a policy scan
+	$(BIN)/python infrastructure/check.py --checkov $(DEPLOY)/bin/checkov
+	$(MAKE) image
+	$(MAKE) walk-e
 
 docs: setup-dev  ## write the pages that are made from the code
 	$(BIN)/python docs/make_pages.py
@@ -137,6 +149,8 @@ lock:  ## resolve the lock files anew (needs uv)
 	uv pip compile infrastructure/image/requirements-build.in --constraint requirements-dev.lock --universal --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 \
 	  -o infrastructure/image/requirements-build.lock
+	printf 'awscli>=1.46,<2\ncheckov>=3.3,<4\n' | uv pip compile - --upgrade --universal --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --python-version 3.11 -o requirements-deploy.lock
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) $(SPARK) headgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SPARK) $(DEPLOY) headgate-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

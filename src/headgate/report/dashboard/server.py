@@ -73,7 +73,7 @@ class Server:
 
     def __init__(self, app: WsgiApp, bound: socket.socket) -> None:
         """Listen; connections are taken once it was started."""
-        # A queue is no news, and neither is a request that its parser stumbles over; the application tells its own errors.
+        # A queue is no news, nor is a request that the parser stumbles over; the application tells its own errors.
         logging.getLogger("waitress").addHandler(logging.NullHandler())
         self._server = create_server(
             app,

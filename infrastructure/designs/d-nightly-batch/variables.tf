@@ -1,0 +1,126 @@
+variable "name" {
+  description = "First part of every name."
+  type        = string
+  default     = "headgate-d"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,20}$", var.name))
+    error_message = "The name has 2 to 21 lower-case letters, digits and hyphens and begins with a letter."
+  }
+}
+
+variable "environment" {
+  description = "Second part of every name: dev, prod."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]{1,7}$", var.environment))
+    error_message = "The environment has 2 to 8 lower-case letters and digits."
+  }
+}
+
+variable "region" {
+  description = "Region of everything."
+  type        = string
+}
+
+variable "bucket" {
+  description = "Name of the lake's bucket; other buckets begin with it."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9-]{1,45}[a-z0-9]$", var.bucket))
+    error_message = "3 to 47 lower-case letters, digits and hyphens: other buckets' names add up to 16 more."
+  }
+}
+
+variable "image_uri" {
+  description = "Headgate's image in ECR with this folder's headgate.toml in it, by digest or by a tag that never moves."
+  type        = string
+}
+
+variable "architecture" {
+  description = "Processor that the image was built for: x86_64 or arm64."
+  type        = string
+}
+
+variable "stream_mode" {
+  description = "ON_DEMAND or PROVISIONED."
+  type        = string
+}
+
+variable "shard_count" {
+  description = "Shards of a provisioned stream, else null."
+  type        = number
+}
+
+variable "retention_hours" {
+  description = "Hours for which the stream keeps a record: the time there is to mend a failure."
+  type        = number
+}
+
+variable "function_memory_mb" {
+  description = "Memory of the function."
+  type        = number
+}
+
+variable "reserved_concurrency" {
+  description = "Invocations at once, reserved; -1 for none reserved."
+  type        = number
+}
+
+variable "job_cpu" {
+  description = "Processor units of the nightly job."
+  type        = number
+}
+
+variable "job_memory_mb" {
+  description = "Memory of the nightly job."
+  type        = number
+}
+
+variable "emails" {
+  description = "Addresses that hear of alarms."
+  type        = list(string)
+}
+
+variable "max_rejected" {
+  description = "Rejected records within 5 minutes beyond which there is an alarm."
+  type        = number
+}
+
+variable "log_retention_days" {
+  description = "Days for which logs are kept."
+  type        = number
+}
+
+variable "protected" {
+  description = "Refuse to destroy what holds data. False only where nobody would miss it."
+  type        = bool
+}
+
+variable "buffer_seconds" {
+  description = "Seconds after which Firehose delivers what it holds."
+  type        = number
+}
+
+variable "delivered_days" {
+  description = "Days after which deliveries are deleted; null keeps them."
+  type        = number
+}
+
+variable "event_types" {
+  description = "Event types that Athena lists; empty: each statement names the types it wants."
+  type        = list(string)
+}
+
+variable "endpoint" {
+  description = "Address of an emulator that stands in for every service; null for AWS."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.endpoint == null ? true : can(regex("^http://(127\\.0\\.0\\.1|localhost)(:[0-9]+)?$", var.endpoint))
+    error_message = "An emulator on this machine, as http://127.0.0.1:5000."
+  }
+}

@@ -1,0 +1,28 @@
+output "uri" {
+  description = "The store, for HEADGATE__DEDUP__STORE; of the kind redis with its password."
+  value       = local.uri
+  sensitive   = true
+}
+
+output "policies" {
+  description = "Policy documents that let a role use the store, by name; none for redis, which asks for its password."
+  value = {
+    for name, statements in { claims = concat(local.dynamodb_statements, local.s3_statements) } :
+    name => jsonencode({ Version = "2012-10-17", Statement = statements }) if !local.is_redis
+  }
+}
+
+output "secret_arn" {
+  description = "Secret that holds the URI, of the kind redis; else null."
+  value       = local.is_redis ? aws_secretsmanager_secret.redis[0].arn : null
+}
+
+output "table_name" {
+  description = "Name of the table, of the kind dynamodb; else null."
+  value       = local.is_dynamodb ? aws_dynamodb_table.this[0].name : null
+}
+
+output "replication_group_id" {
+  description = "Name of the server, of the kind redis; else null."
+  value       = local.has_server ? aws_elasticache_replication_group.this[0].replication_group_id : null
+}

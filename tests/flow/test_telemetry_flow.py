@@ -17,6 +17,7 @@ from headgate.telemetry.metrics import STAGES, RunMetrics
 from headgate.telemetry.sums import QualitySums
 from headgate.telemetry.tee import Tee
 from headgate.testing.action_log import ActionLog
+from headgate.testing.faulty_stream import EVENTS, HOUR, faulty_hour, good_hour
 from headgate.testing.laws import rows
 from headgate.testing.memory_source import Record, Stream
 from headgate.testing.memory_storage import MemoryStorage
@@ -84,6 +85,35 @@ def test_what_is_told_is_exactly_the_sum_of_the_table(depth):
     assert found["headgate_received_events_total", "a"] == table.by_label["a"].received
     assert found["headgate_commits_total",] == len(facts.of(BatchCommitted)) == len(facts.of(BatchFinished))
     assert all(found["headgate_stage_batches_total", s] == found["headgate_commits_total",] for s in STAGES)
+
+
+def test_injected_faults_are_told_exactly():
+    claims = MemoryClaimStore()
+    stream = Stream(shards={"s": good_hour()})
+    world = World(stream, MemoryStorage(), "parquet", lambda: claims)
+    metrics = metrics_of(world)
+    world.telemetry = Batches(Tee(metrics, world.telemetry), world.clock.monotonic)
+    world.clock.step(HOUR - 1)
+    world.run(Attempt(fields=("user.id",), batch_events=2_000))
+    good = values(metrics)
+    stream.shards["s"] += faulty_hour()
+    world.clock.step(HOUR)
+    world.run(Attempt(fields=("user.id",), batch_events=2_000))
+    both = values(metrics)
+    more = {name: value - good.get(name, 0) for name, value in both.items()}
+    assert more["headgate_received_events_total", "pay"] == EVENTS
+    assert more["headgate_duplicate_events_total", "pay", "natural"] == EVENTS * 0.04 * 2 / 3
+    assert more["headgate_duplicate_events_total", "pay", "conflicting"] == EVENTS * 0.04 / 3
+    assert more["headgate_missing_fields_total", "pay", "user.id"] == EVENTS * 0.02
+    assert more["headgate_checked_fields_total", "pay", "user.id"] == EVENTS
+    assert more["headgate_time_units_total", "click", "milliseconds"] == EVENTS * 3 / 4
+    assert more["headgate_time_units_total", "click", "seconds"] == EVENTS / 4
+    assert more["headgate_received_events_total", "stops"] == 0
+    stopped, newest = (both["headgate_newest_arrival_timestamp_seconds", kind] for kind in ("stops", "pay"))
+    assert HOUR - 10 < newest - stopped < HOUR + 10
+    late = [more["headgate_created_to_arrived_seconds_bucket", "late", upto] for upto in ("3600.0", "7200.0")]
+    assert late == [0, EVENTS]
+    assert more["headgate_rejected_events_total", "none", "malformed_json"] == 6
 
 
 def test_the_canonical_fact_tells_what_its_own_batch_was():

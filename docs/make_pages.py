@@ -34,6 +34,7 @@ from headgate.core.reasons import ACCEPTED_AGAIN, PARTITION_FLOOD, REDELIVERED, 
 from headgate.core.rules import RULE_COLUMNS
 from headgate.core.schema import PARTITIONS, TABLES
 from headgate.entrypoints.cli import COMMANDS, cli
+from headgate.report.dashboard.metrics import LAKE_METRICS
 from headgate.telemetry.catalogue import QUALITY_METRICS, RUN_METRICS, Metric
 from headgate.telemetry.emf import METRICS as EMF_METRICS
 
@@ -197,7 +198,10 @@ def metrics_page() -> str:
         + "\n## What the consumer does\n\n"
         + _metrics(RUN_METRICS)
         + "\nBeside them stand `process_cpu_seconds_total`, `process_resident_memory_bytes` and their like.\n\n"
-        "## CloudWatch\n\nFunctions write a line of CloudWatch embedded metric format an invocation "
+        "## What the dashboard tells\n\n`headgate dashboard` serves `/metrics`, too: the same figures of what came in, of "
+        "the whole lake instead of a process, and\nthese of the lake itself.\n\n"
+        + _metrics(LAKE_METRICS)
+        + "\n## CloudWatch\n\nFunctions write a line of CloudWatch embedded metric format an invocation "
         "(`[telemetry] emf`), namespace `Headgate`,\ndimensions `Function` and `Lake`. What is not known in an "
         "invocation is not in its line. An invocation that comes again\nto Firehose's transformation counts again.\n\n"
         + _table(

@@ -198,8 +198,8 @@ def metrics_page() -> str:
         + "\n## What the consumer does\n\n"
         + _metrics(RUN_METRICS)
         + "\nBeside them stand `process_cpu_seconds_total`, `process_resident_memory_bytes` and their like.\n\n"
-        "## What the dashboard tells\n\n`headgate dashboard` serves `/metrics`, too: the same figures of what came in, of "
-        "the whole lake instead of a process, and\nthese of the lake itself.\n\n"
+        "## What the dashboard tells\n\n`headgate dashboard` serves `/metrics`, too: the same figures of what came in, "
+        "of the whole lake instead of a process, and\nthese of the lake itself.\n\n"
         + _metrics(LAKE_METRICS)
         + "\n## CloudWatch\n\nFunctions write a line of CloudWatch embedded metric format an invocation "
         "(`[telemetry] emf`), namespace `Headgate`,\ndimensions `Function` and `Lake`. What is not known in an "

@@ -18,6 +18,6 @@ max_rejected            = 100
 log_retention_days      = 90
 protected               = true
 batching_window_seconds = 60
-redis_node_type         = "cache.r7g.2xlarge"
+redis_node_type         = "cache.r7g.4xlarge" # 1,000,000 events an hour, ids of window and retention: 61 GiB (headgate plan)
 redis_nodes             = 2
 event_types             = []

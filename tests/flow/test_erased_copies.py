@@ -24,7 +24,7 @@ from headgate.lake.entry import entry_path
 from headgate.lake.erasures import erased_rows, write_rows
 from headgate.lake.local import LocalStorage
 from headgate.records import OWNER, Claims, Shard
-from headgate.telemetry.facts import Noticed
+from headgate.telemetry.facts import CommitRefused
 from headgate.testing.action_log import ActionLog
 from headgate.testing.commands import ok, run
 from headgate.testing.containers import Platform
@@ -173,7 +173,7 @@ def test_records_that_were_committed_and_erased_are_never_judged_again() -> None
     assert world.run(Attempt(batch_events=2, log=log)) is None
 
     assert {text.split()[0] for text in log.texts()}.isdisjoint({"claims.claim", "lake.stage", "lake.commit"})
-    assert ERASED_AGAIN in {fact.what for fact in world.telemetry.facts if isinstance(fact, Noticed)}
+    assert ERASED_AGAIN in {fact.error for fact in world.telemetry.facts if isinstance(fact, CommitRefused)}
     assert [row["event_uuid"] for row in rows(world, "events")] == ["id-0", "id-1"]
 
 

@@ -19,6 +19,7 @@ import os
 import resource
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -101,8 +102,8 @@ def free_port() -> int:
 
 
 def compare(path: Path, table_format: str, folder: Path, extra: list[str], pairs: int) -> None:
-    """The job with nothing told beside the job with everything told, by turns; the best of each."""
-    best: dict[str, list[float]] = {"off": [], "on": []}
+    """The job with nothing told beside the job with everything told, by turns; medians."""
+    flow: dict[str, list[float]] = {"off": [], "on": []}
     cpu: dict[str, list[float]] = {"off": [], "on": []}
     scrapes = 0
     for turn in range(2 * pairs):
@@ -117,13 +118,13 @@ def compare(path: Path, table_format: str, folder: Path, extra: list[str], pairs
         result = run_headgate(path, table_format, folder, [*extra, *more])
         scraper.is_over.set()
         scrapes += scraper.scrapes
-        best[which].append(float(str(result["flow_seconds"])))
+        flow[which].append(float(str(result["flow_seconds"])))
         cpu[which].append(float(str(result["cpu"])))
-    off, on = min(best["off"]), min(best["on"])
-    off_cpu, on_cpu = min(cpu["off"]), min(cpu["on"])
+    off, on = statistics.median(flow["off"]), statistics.median(flow["on"])
+    off_cpu, on_cpu = statistics.median(cpu["off"]), statistics.median(cpu["on"])
     print(
         f"telling {table_format:<8} off {off:6.2f} s, CPU {off_cpu:.2f} s   on {on:6.2f} s, CPU {on_cpu:.2f} s   "
-        f"{(on / off - 1) * 100:+.1f} % ({(on_cpu / off_cpu - 1) * 100:+.1f} % CPU)   best of {pairs} each, "
+        f"{(on / off - 1) * 100:+.1f} % ({(on_cpu / off_cpu - 1) * 100:+.1f} % CPU)   medians of {pairs} each, "
         f"{scrapes} scrapes"
     )
 

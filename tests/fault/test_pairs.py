@@ -19,10 +19,8 @@ PAIRS = [
     Pair("dynamodb", "parquet", "local"),
     Pair("s3", "json", "local"),
     Pair("rocksdb", "delta", "s3"),
-    Pair("redis", "delta", "s3"),
-    Pair("redis", "parquet", "s3"),
     Pair("redis", "json", "s3"),
-    Pair("dynamodb", "json", "s3"),
+    Pair("dynamodb", "delta", "s3"),
     Pair("s3", "parquet", "s3"),
 ]
 

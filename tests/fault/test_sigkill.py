@@ -131,7 +131,7 @@ def test_a_growing_file_that_is_followed_is_admitted_exactly_once(
     assert breaches(lake, truth(generated)) == []
 
 
-@pytest.mark.parametrize("table_format", FORMATS)
+@pytest.mark.parametrize("table_format", ["delta", "json"])
 def test_kills_right_after_the_start_change_nothing(
     tmp_path: Path, generated: Path, rng: random.Random, table_format: str
 ) -> None:

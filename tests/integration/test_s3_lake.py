@@ -69,7 +69,7 @@ def uri(moto):
     return f"s3://{moto.make_bucket(f'lake-{uuid.uuid4().hex}')}/some/lake"
 
 
-@pytest.mark.parametrize("table_format", ["delta", "parquet", "json"])
+@pytest.mark.parametrize("table_format", ["delta", "json"])
 def test_every_batch_of_every_writing_process_is_there_once(tmp_path, uri, options, table_format):
     storage = S3Storage(uri, options)
     arguments = [uri, options.endpoint_url, table_format]

@@ -336,7 +336,7 @@ def test_a_reader_that_gets_no_answer_says_so_and_not_that_rows_are_gone(storage
         dataset(storage, "events")
 
 
-@pytest.mark.parametrize(("seed", "table_format"), enumerate(FORMATS))
+@pytest.mark.parametrize(("seed", "table_format"), list(enumerate(FORMATS)))
 def test_a_whole_run_under_a_storm_is_exact(storage, direct, proxy, table_format, seed):
     """Every kind of fault strikes requests all over the lake, and the process dies and starts again."""
     rng = random.Random(seed)

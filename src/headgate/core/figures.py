@@ -31,10 +31,10 @@ _EXTREMES = {
     "latency_max": "created_to_arrived_max", "staging_max": "arrived_to_staged_max", "arrived_us": "arrived_max",
     "created_min_us": "created_min", "created_max_us": "created_max",
 }  # fmt: skip
-_SECONDS = {
-    "dedup_seconds": "dedup_seconds", "latency_sum": "created_to_arrived_sum", "staging_sum": "arrived_to_staged_sum",
+_TIMES = {
+    "dedup_us": "dedup_seconds", "latency_sum_us": "created_to_arrived_sum", "staging_sum_us": "arrived_to_staged_sum",
 }  # fmt: skip
-_SUMMED = (*_NUMBERS, "looked", *_SECONDS.values(), *_EXTREMES.values())
+_SUMMED = (*_NUMBERS, "looked", *_TIMES.values(), *_EXTREMES.values())
 
 K = TypeVar("K")
 
@@ -56,7 +56,7 @@ class Figures:
         arrived_us: latest arrival in rows with accepted events, microseconds since 1970; None where there are none.
         payload_bytes: of what was received.
         commits: of batches; replays are not counted.
-        dedup_seconds: in de-duplication.
+        dedup_us: in de-duplication, microseconds.
         reasons: rejects by reason.
         warnings: by kind.
         units: of `created_at`, events by unit.
@@ -64,8 +64,8 @@ class Figures:
         rule_failures: by rule.
         staging: buckets of the histogram arrived to staged.
         staging_max: seconds; None where there is none.
-        latency_sum: seconds from created to arrived, of those not below 0.
-        staging_sum: seconds from arrived to staged.
+        latency_sum_us: from created to arrived, of those not below 0, microseconds.
+        staging_sum_us: from arrived to staged, microseconds.
         created_min_us: the earliest time that events say they were created at; None where there is none.
         created_max_us: the latest.
     """
@@ -82,7 +82,7 @@ class Figures:
     arrived_us: int | None = None
     payload_bytes: int = 0
     commits: int = 0
-    dedup_seconds: float = 0.0
+    dedup_us: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
     units: Mapping[str, int] = field(default_factory=dict)
@@ -90,14 +90,14 @@ class Figures:
     rule_failures: Mapping[str, int] = field(default_factory=dict)
     staging: Mapping[float, int] = field(default_factory=dict)
     staging_max: float | None = None
-    latency_sum: float = 0.0
-    staging_sum: float = 0.0
+    latency_sum_us: int = 0
+    staging_sum_us: int = 0
     created_min_us: int | None = None
     created_max_us: int | None = None
 
     def __add__(self, other: Figures) -> Figures:
         """Both together."""
-        joined: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in (*_NUMBERS, *_SECONDS)}
+        joined: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in (*_NUMBERS, *_TIMES)}
         joined |= {name: _summed(getattr(self, name), getattr(other, name)) for name in ("looked", *_MAPS)}
         for name in _EXTREMES:
             choose = min if name == "created_min_us" else max
@@ -179,7 +179,7 @@ def _figures(sums: Mapping[str, Any], counts: Mapping[str, Mapping[Any, int]]) -
     found: dict[str, Any] = {name: sums[name] for name in _NUMBERS}
     found |= {attribute: counts.get(kind, {}) for attribute, kind in _MAPS.items()}
     found |= {attribute: sums[column] for attribute, column in _EXTREMES.items()}
-    found |= {attribute: sums[column] or 0.0 for attribute, column in _SECONDS.items()}
+    found |= {attribute: sums[column] or 0 for attribute, column in _TIMES.items()}
     return Figures(**found, looked=looked)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 
-_HOSTILE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # Unicode categories that move or hide text
+#: Unicode categories that move or hide text.
+HOSTILE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def safe(text: str) -> str:
     r"""The text with everything escaped that a terminal might obey (`\x1b`), or that hides or turns text."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escaped(c) if unicodedata.category(c) in _HOSTILE else c for c in text)
+    return "".join(_escaped(c) if unicodedata.category(c) in HOSTILE else c for c in text)
 
 
 def safe_bytes(raw: bytes, most: int) -> str:

@@ -12,6 +12,9 @@ from typing import Protocol
 
 import click
 
+from headgate.core.words import minutes
+from headgate.core.words import size as size
+
 
 class Progress(Protocol):
     """Something that counts up while long work goes on."""
@@ -119,21 +122,8 @@ def number(value: object) -> str:
     return f"{value:,.0f}" if _is_number(value) else str(value)
 
 
-def size(count: float) -> str:
-    """Bytes for people: `512 B`, `1.5 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= 1024
-    return f"{count:,.1f} TiB"
-
-
 def seconds(value: float) -> str:
     """A duration for people: `0.25 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
     if value < 60:
         return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
-    whole = round(value)
-    for big, big_name, small, small_name in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min")):
-        if whole >= big:
-            return f"{whole // big} {big_name} {whole % big // small} {small_name}"
-    return f"{whole // 60} min {whole % 60} s"
+    return minutes(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from headgate.core import words
 from headgate.core.slo import percent as percent
 from headgate.core.slo import seconds as seconds
 
@@ -23,13 +24,7 @@ def short(count: float) -> str:
 
 def size(count: float | None) -> str:
     """Bytes: `512 B`, `1.5 MiB`."""
-    if count is None:
-        return "–"
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= 1024
-    return f"{count:,.1f} TiB"
+    return "–" if count is None else words.size(count)
 
 
 def moment(us: float | None, *, is_exact: bool = False) -> str:

@@ -21,9 +21,7 @@ from headgate.telemetry.families import family, info, quality_families
 from headgate.telemetry.sums import QualitySums, Sums, TypeLabels
 
 _SECOND_US = 1_000_000
-_SAME = (
-    "received", "accepted", "duplicates", "conflicts", "rejected", "payload_bytes", "latency_sum", "staging_sum",
-)  # fmt: skip
+_SAME = ("received", "accepted", "duplicates", "conflicts", "rejected", "payload_bytes")
 _MAPS = ("reasons", "warnings", "missing", "looked", "rule_passes", "rule_failures", "units", "latency", "staging")
 
 TABLE_ROWS = c.Metric(name="headgate_table_rows", kind="gauge", labels=("table",), help="Rows that readers see.")
@@ -91,7 +89,7 @@ class LakeMetrics(Collector):
         for name, figures in sorted(totals.items(), key=lambda item: -item[1].received):
             label = self._labels.label(name, is_known=figures.accepted + figures.duplicates > 0)
             _add(found.by_label.setdefault(label, Sums()), figures)
-            found.dedup_seconds += figures.dedup_seconds
+            found.dedup_seconds += figures.dedup_us / _SECOND_US
         window = self._watch.any_window()
         lags = window.lags if window is not None else {}
         newest = max((lag.staged_us for lag in lags.values()), default=0)
@@ -106,5 +104,7 @@ def _add(sums: Sums, figures: Figures) -> None:
         known = getattr(sums, name)
         for key, count in getattr(figures, name).items():
             known[key] = known.get(key, 0) + count
+    sums.latency_sum += figures.latency_sum_us / _SECOND_US
+    sums.staging_sum += figures.staging_sum_us / _SECOND_US
     if figures.arrived_us is not None:
         sums.arrived = max(sums.arrived or 0.0, figures.arrived_us / _SECOND_US)

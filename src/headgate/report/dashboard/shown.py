@@ -10,8 +10,9 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from headgate.core.shown import HOSTILE
+
 HEX_WIDTH = 16  # bytes in a line of a dump
-_HOSTILE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # Unicode categories that move or hide text
 _COMBINING = frozenset({"Mn", "Me"})
 _MAX_COMBINING = 4  # marks on one character; more of them paint over other lines
 _BINARY_SHARE = 0.1  # of bytes that are no text, from which on a dump says more
@@ -48,7 +49,7 @@ def pieces(text: str) -> list[Piece]:
     for character in text:
         category = "Ll" if " " <= character <= "~" else unicodedata.category(character)
         marks = marks + 1 if category in _COMBINING else 0
-        if category in _HOSTILE or marks > _MAX_COMBINING:
+        if category in HOSTILE or marks > _MAX_COMBINING:
             if run:
                 found.append(Piece("".join(run)))
                 run = []
@@ -84,10 +85,10 @@ def shell_word(text: str) -> str:
     r"""A text as one word of a shell (bash, zsh, ksh); what is not printable is spelled as `$'\x1b'`."""
     if text and all((c.isalnum() and c.isascii()) or c in "@%+=:,./-_" for c in text):
         return text
-    if text.isprintable() and not any(unicodedata.category(c) in _HOSTILE for c in text):
+    if text.isprintable() and not any(unicodedata.category(c) in HOSTILE for c in text):
         return "'" + text.replace("'", "'\"'\"'") + "'"
     spelled = "".join(
-        _escape(c) if not c.isprintable() or unicodedata.category(c) in _HOSTILE else "\\" + c if c in "\\'" else c
+        _escape(c) if not c.isprintable() or unicodedata.category(c) in HOSTILE else "\\" + c if c in "\\'" else c
         for c in text
     )
     return f"$'{spelled}'"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from headgate.core.words import minutes
+from headgate.core.words import size as size
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,26 +43,13 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.2f}%" if percent < 1 and part else f"{percent:.1f}%"
 
 
-def size(num_bytes: float) -> str:
-    """`1.5 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(num_bytes) < 1024:
-            return f"{num_bytes:,.0f} {unit}" if unit == "B" else f"{num_bytes:,.1f} {unit}"
-        num_bytes /= 1024
-    return f"{num_bytes:,.1f} TiB"
-
-
 def seconds(value: float) -> str:
     """`25 ms`, `3.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
     if value < 1:
         return f"{value * 1000:.0f} ms"
     if value < 60:
         return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-    whole = round(value)
-    for big, big_name, small, small_name in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min")):
-        if whole >= big:
-            return f"{whole // big} {big_name} {whole % big // small} {small_name}"
-    return f"{whole // 60} min {whole % 60} s"
+    return minutes(value)
 
 
 def ago(us: int, now_us: int) -> str:

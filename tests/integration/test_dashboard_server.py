@@ -246,8 +246,8 @@ def test_a_token_of_ones_own_holds_over_a_restart(lake: Path, tmp_path: Path) ->
 
 def test_wrong_usage_is_one_line(shown: Dashboard, lake: Path, tmp_path: Path) -> None:
     for args, said, env in [
-        ((lake, "--port", shown.port), "is taken", {}),
-        ((lake, "--host", "host.invalid"), "no address of this machine", {}),
+        ((lake, "--port", shown.port), "Address already in use; choose another", {}),
+        ((lake, "--host", "host.invalid"), "no name or address of this machine", {}),
         ((tmp_path, "--port", 0), "no lake", {}),
         ((tmp_path / "none", "--port", 0), "no such folder", {}),
         ((lake, "--port", 0), "at least 16 bytes", {"HEADGATE_DASHBOARD_TOKEN": "short"}),

@@ -12,7 +12,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from headgate.errors import ConfigError
 from headgate.records import Counts
-from headgate.telemetry.endpoint import Endpoint, answers
+from headgate.telemetry.endpoint import endpoint
 from headgate.telemetry.facts import (
     BatchCommitted,
     CommitRefused,
@@ -89,12 +89,12 @@ def served():
     world = World()
     registry = CollectorRegistry()
     registry.register(RunMetrics(5, health=world.health, now_us=world.clock.now_us, lost=lambda: 0))
-    with Endpoint(answers(registry, world.health.obstacle), "127.0.0.1", 0) as endpoint:
-        yield world, endpoint
+    with endpoint(registry, world.health.obstacle, "127.0.0.1", 0) as server:
+        yield world, server
 
 
-def asked(endpoint, path, method="GET", **headers):
-    request = urllib.request.Request(f"http://{endpoint.address}{path}", method=method, headers=headers)
+def asked(server, path, method="GET", **headers):
+    request = urllib.request.Request(f"http://{server.address}{path}", method=method, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
@@ -104,44 +104,44 @@ def asked(endpoint, path, method="GET", **headers):
 
 
 def test_the_endpoint_says_whether_the_process_lives_and_works(served):
-    world, endpoint = served
-    assert asked(endpoint, "/healthz")[0] == 200
-    status, kind, text = asked(endpoint, "/readyz")
+    world, server = served
+    assert asked(server, "/healthz")[0] == 200
+    status, kind, text = asked(server, "/readyz")
     assert (status, text) == (503, f"{STARTING}\n")
     assert kind.startswith("text/plain")
     world.after(STARTED)
-    assert asked(endpoint, "/readyz")[::2] == (200, "ready\n")
-    assert "headgate_ready 1.0" in asked(endpoint, "/metrics")[2]
+    assert asked(server, "/readyz")[::2] == (200, "ready\n")
+    assert "headgate_ready 1.0" in asked(server, "/metrics")[2]
     world.after(StoodBy(reason="\x1b[31m\nHTTP/1.1 200 OK <script>"))
-    assert asked(endpoint, "/readyz")[::2] == (503, "standing by: �[31m�HTTP/1.1 200 OK <script>\n")
-    assert "headgate_standby 1.0" in asked(endpoint, "/metrics")[2]
+    assert asked(server, "/readyz")[::2] == (503, "standing by: �[31m�HTTP/1.1 200 OK <script>\n")
+    assert "headgate_standby 1.0" in asked(server, "/metrics")[2]
 
 
 def test_the_endpoint_speaks_the_format_that_is_asked_for(served):
-    _, endpoint = served
-    assert asked(endpoint, "/metrics")[1].startswith("text/plain; version=0.0.4")
+    _, server = served
+    assert asked(server, "/metrics")[1].startswith("text/plain; version=0.0.4")
     wanted = "application/openmetrics-text; version=1.0.0"
-    status, kind, text = asked(endpoint, "/metrics", Accept=wanted)
+    status, kind, text = asked(server, "/metrics", Accept=wanted)
     assert (status, kind.split(";")[0], text.splitlines()[-1]) == (200, "application/openmetrics-text", "# EOF")
 
 
 def test_the_endpoint_answers_questions_and_nothing_else(served):
-    _, endpoint = served
-    assert asked(endpoint, "/metrics", "POST")[0] == 405
-    assert asked(endpoint, "/metrics", "HEAD")[::2] == (200, "")
-    assert asked(endpoint, "/../etc/passwd")[0] == 404
-    assert "/readyz" in asked(endpoint, "/")[2]
+    _, server = served
+    assert asked(server, "/metrics", "POST")[0] == 405
+    assert asked(server, "/metrics", "HEAD")[::2] == (200, "")
+    assert asked(server, "/../etc/passwd")[0] == 404
+    assert "/readyz" in asked(server, "/")[2]
 
 
 def test_connections_that_say_nothing_do_not_keep_it_from_ending(served):
-    _, endpoint = served
-    host, port = endpoint.address.rsplit(":", 1)
+    _, server = served
+    host, port = server.address.rsplit(":", 1)
     silent = [socket.create_connection((host, int(port)), timeout=PATIENCE) for _ in range(3)]
     try:
-        assert asked(endpoint, "/healthz")[0] == 200
-        endpoint.__exit__(None, None, None)
+        assert asked(server, "/healthz")[0] == 200
+        server.__exit__(None, None, None)
         assert "metrics" not in {thread.name for thread in threading.enumerate()}
-        endpoint.__exit__(None, None, None)  # twice
+        server.__exit__(None, None, None)  # twice
     finally:
         for one in silent:
             one.close()
@@ -150,12 +150,11 @@ def test_connections_that_say_nothing_do_not_keep_it_from_ending(served):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_port_in_use_is_said_in_one_sentence(host):
     registry = CollectorRegistry()
-    with Endpoint(answers(registry, lambda: None), host, 0) as endpoint:
-        port = int(endpoint.address.rsplit(":", 1)[1])
-        with pytest.raises(ConfigError, match=r"cannot listen on .*Address already in use; name another port"):
-            Endpoint(answers(registry, lambda: None), host, port)
+    said = r"cannot listen on .*Address already in use; name another port"
+    with endpoint(registry, lambda: None, host, 0) as server, pytest.raises(ConfigError, match=said):
+        endpoint(registry, lambda: None, host, server.port)
 
 
 def test_a_host_of_another_machine_is_said_in_one_sentence():
     with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1:1"):
-        Endpoint(answers(CollectorRegistry(), lambda: None), "192.0.2.1", 1)
+        endpoint(CollectorRegistry(), lambda: None, "192.0.2.1", 1)

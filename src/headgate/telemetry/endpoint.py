@@ -1,43 +1,41 @@
-"""The HTTP endpoint of a running consumer: `/metrics`, `/healthz`, `/readyz`, in threads of its own.
-
-Law: nothing here can stop or slow the flow: few threads, few connections, nothing is waited for at the end.
-"""
+"""The HTTP endpoint of a running consumer: `/metrics`, `/healthz`, `/readyz`."""
 
 from __future__ import annotations
 
-import logging
-import socket
-import threading
-from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
-from waitress import wasyncore
-from waitress.server import create_server
 
-from headgate.errors import ConfigError
+from headgate.telemetry.serving import Application, Limits, Server, listening
 
-THREADS = 2  # a scrape and a probe at a time
-MAX_CONNECTIONS = 32
-IDLE_SECONDS = 15  # after which a silent connection is closed
-END_SECONDS = 1.0  # of patience at the end; the threads are daemons
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse
+
+LIMITS = Limits(threads=2, connections=32, idle_seconds=15)  # a scrape and a probe at a time
 TEXT = "text/plain; charset=utf-8"
 
-Environ = dict[str, Any]
-Start = Callable[[str, list[tuple[str, str]]], object]
 
-
-def answers(registry: CollectorRegistry, obstacle: Callable[[], str | None]) -> Callable[[Environ, Start], list[bytes]]:
-    """The WSGI application.
+def endpoint(registry: CollectorRegistry, obstacle: Callable[[], str | None], host: str, port: int) -> Server:
+    """The endpoint, its port taken; it answers within its context.
 
     Args:
         registry: what `/metrics` tells.
         obstacle: why the consumer is not ready; None where it is.
-    """
+        host: name or address to listen on.
+        port: 0 for a free one.
 
-    def answer(environ: Environ) -> tuple[str, str, bytes]:
+    Raises:
+        ConfigError: the port is taken, or the host is none of this machine.
+    """
+    mend = "name another port with --metrics HOST:PORT or [telemetry] metrics"
+    bound = listening(host, port, what="the metrics endpoint", mend=mend)
+    return Server("metrics", _answers(registry, obstacle), bound, LIMITS)
+
+
+def _answers(registry: CollectorRegistry, obstacle: Callable[[], str | None]) -> Application:
+    def answer(environ: dict[str, Any]) -> tuple[str, str, bytes]:
         path = environ.get("PATH_INFO", "")
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return "405 Method Not Allowed", TEXT, b"only GET and HEAD\n"
@@ -53,7 +51,7 @@ def answers(registry: CollectorRegistry, obstacle: Callable[[], str | None]) -> 
             return "200 OK", TEXT, b"Headgate: /metrics /healthz /readyz\n"
         return "404 Not Found", TEXT, b"not found: /metrics /healthz /readyz\n"
 
-    def app(environ: Environ, start: Start) -> list[bytes]:
+    def app(environ: dict[str, Any], start: StartResponse) -> list[bytes]:
         status, content_type, body = answer(environ)
         start(status, [
             ("Content-Type", content_type), ("Content-Length", str(len(body))), ("Cache-Control", "no-store"),
@@ -62,81 +60,6 @@ def answers(registry: CollectorRegistry, obstacle: Callable[[], str | None]) -> 
         return [body] if environ["REQUEST_METHOD"] != "HEAD" else []
 
     return app
-
-
-class Endpoint:
-    """Serves from `__enter__` on until `__exit__`."""
-
-    def __init__(self, app: Callable[[Environ, Start], Iterable[bytes]], host: str, port: int) -> None:
-        """Take the port.
-
-        Args:
-            app: WSGI.
-            host: name or address to bind to.
-            port: 0 for a free one.
-
-        Raises:
-            ConfigError: the port is taken, or the host is none of this machine.
-        """
-        logging.getLogger("waitress").addHandler(logging.NullHandler())
-        listening = _bound(host, port)
-        self.address = f"{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-        self._map: dict[int, object] = {}
-        self._server = create_server(
-            app,
-            map=self._map,
-            sockets=[listening],
-            threads=THREADS,
-            connection_limit=MAX_CONNECTIONS,
-            channel_timeout=IDLE_SECONDS,
-            cleanup_interval=IDLE_SECONDS,
-            max_request_body_size=1024,
-            max_request_header_size=16_384,
-            ident="",
-        )
-        self._is_ending = False
-        self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
-
-    def __enter__(self) -> Endpoint:
-        """Begin to answer."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Answer no more."""
-        self._is_ending = True
-        try:
-            self._server.pull_trigger()
-        except OSError:
-            return  # the thread is gone already
-        self._thread.join(END_SECONDS)
-
-    def _serve(self) -> None:
-        while not self._is_ending and self._map:
-            wasyncore.loop(timeout=IDLE_SECONDS, map=self._map, count=1)
-        self._server.task_dispatcher.shutdown(timeout=END_SECONDS / 2)
-        wasyncore.close_all(self._map, ignore_all=True)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    where = f"the metrics endpoint cannot listen on {host}:{port}"
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (socket.gaierror, UnicodeError):
-        raise ConfigError(f"{where}: {host} is no name or address of this machine") from None
-    listening = socket.socket(family, kind, protocol)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind(address)
-        listening.listen(MAX_CONNECTIONS)  # now: of two processes that bound, the second would fail only here
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"{where}: {error.strerror}; name another port with --metrics HOST:PORT or [telemetry] metrics"
-        ) from None
-    return listening
 
 
 def _line(text: str) -> bytes:

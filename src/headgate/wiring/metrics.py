@@ -10,13 +10,14 @@ from prometheus_client.registry import CollectorRegistry
 
 from headgate.clock import SystemClock
 from headgate.config.telemetry import Address
-from headgate.telemetry.endpoint import Endpoint, answers
+from headgate.telemetry.endpoint import endpoint
 from headgate.telemetry.health import Health
 from headgate.telemetry.metrics import RunMetrics
+from headgate.telemetry.serving import Server
 from headgate.telemetry.tee import Tee
 
 
-def metrics_endpoint(address: Address, limit: int, tee: Tee, stop: Callable[[], bool]) -> Endpoint:
+def metrics_endpoint(address: Address, limit: int, tee: Tee, stop: Callable[[], bool]) -> Server:
     """Metrics and health of a run, told by a tee; the port is taken, and answered within the context.
 
     Args:
@@ -33,7 +34,7 @@ def metrics_endpoint(address: Address, limit: int, tee: Tee, stop: Callable[[], 
     registry = CollectorRegistry()
     registry.register(metrics)
     ProcessCollector(registry=registry)
-    endpoint = Endpoint(answers(registry, health.obstacle), *address)
+    server = endpoint(registry, health.obstacle, *address)
     tee.add(health)
     tee.add(metrics)
-    return endpoint
+    return server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import secrets
 import signal
@@ -24,15 +25,16 @@ from headgate.report.dashboard.app import App, static_pages
 from headgate.report.dashboard.gate import Gate, check_token, is_loopback
 from headgate.report.dashboard.pages import Pages, templates
 from headgate.report.dashboard.rowpages import RowPages
-from headgate.report.dashboard.server import Server, WsgiApp, address_of, bind
 from headgate.report.dashboard.watch import Watch
 from headgate.report.dashboard.web import send, sentence
+from headgate.telemetry.serving import Application, Limits, Server, listening
 from headgate.wiring.existing import existing_lake
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 DEFAULT_PORT = 8750
+LIMITS = Limits(threads=6, connections=400, idle_seconds=20)  # browsers open another connection
 TOKEN_VARIABLE = "HEADGATE_DASHBOARD_TOKEN"  # noqa: S105  the name of a variable
 _TOKEN_BYTES = 32
 
@@ -82,18 +84,18 @@ def command(lake: str, port: int, host: str, allowed: tuple[str, ...], is_opened
         token = secrets.token_urlsafe(_TOKEN_BYTES)
     config = load(None, env, {})
     found = existing_lake(lake, config)
-    bound = bind(host, port)
+    mend = "choose another --host or --port; --port 0 takes any that is free"
+    bound = listening(host, port, what="the dashboard", mend=mend)
     port = bound.getsockname()[1]
     own = {socket.gethostname().lower(), host.lower()} if not is_loopback(host) else set()
     names = frozenset({"localhost", *own, *(name.lower() for name in allowed)})
     watch = Watch(found, SystemClock().now_us)
-    server = Server(
-        _guarded(_app(watch, Gate(port=port, names=names, token=token), config.telemetry.metric_event_types)), bound
-    )
+    app = _app(watch, Gate(port=port, names=names, token=token), config.telemetry.metric_event_types)
+    server = Server("dashboard", _guarded(app), bound, LIMITS)
     stopped = _on_signals()
     watch.start()
     server.start()
-    address = address_of(host, port)
+    address = _address(host, port)
     url = address if token is None else f"{address}?token={token}"
     if as_json:
         print_json(
@@ -123,7 +125,7 @@ def _app(watch: Watch, gate: Gate, metric_types: int) -> App:
     return App(gate, {**static_pages(), **pages.table(), **RowPages(watch, made).table()}, pages.failed)
 
 
-def _guarded(app: WsgiApp) -> WsgiApp:
+def _guarded(app: Application) -> Application:
     """What nobody foresaw is told on the terminal; the browser gets a sentence."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -135,6 +137,17 @@ def _guarded(app: WsgiApp) -> WsgiApp:
             return send(sentence(500, said), "GET", start_response)
 
     return answer
+
+
+def _address(host: str, port: int) -> str:
+    """The URL of a server that listens there, as a browser on this machine opens it."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}/"
+    if address.is_unspecified:
+        return f"http://{socket.gethostname()}:{port}/"
+    return f"http://[{address}]:{port}/" if address.version == 6 else f"http://{address}:{port}/"
 
 
 def _on_signals() -> threading.Event:

@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, settings
 from headgate.testing.fan_out_server import FanOutServer, fan_out_server
 from headgate.testing.server_kinesis import has_node, kinesalite, kinesis_local
 from headgate.testing.server_moto import CREDENTIALS, Moto, moto_serving
+from headgate.testing.warm_starts import warm_starts
 
 NODE = Path(__file__).parent / "node"  # the npm packages that tests run
 
 # Time is never an assertion: a slow machine is no failure.
 settings.register_profile("headgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headgate")
+warm_starts()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from headgate.testing.warm_starts import WarmProcess, can_be_warm
+
 MAIN = "from headgate.entrypoints.cli import main; main()"
 PATIENCE_SECONDS = 60.0  # of every wait; far more than anything takes, so that only a hang reaches it
 _POLL_SECONDS = 0.005
@@ -60,9 +62,16 @@ class Child:
         is_python = texts[0] == "-c" or texts[0].endswith(".py")
         number = len(list(logs.iterdir()))
         self.out, self.err = logs / f"{number:04d}.out", logs / f"{number:04d}.err"
+        command = texts if is_python else ["-c", MAIN, *texts]
+        self.out.touch()
+        self.err.touch()
+        self._process: WarmProcess | subprocess.Popen[bytes]
+        if stdin is None and before is None and can_be_warm(env or {}):
+            self._process = WarmProcess(command, self.out, self.err, {**os.environ, **(env or {})})
+            return
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self._process = subprocess.Popen(
-                [sys.executable, *(texts if is_python else ["-c", MAIN, *texts])],
+                [sys.executable, *command],
                 stdin=subprocess.DEVNULL if stdin is None else stdin,
                 stdout=out,
                 stderr=err,

@@ -19,9 +19,9 @@ Level = Literal["bad", "warn", "note"]
 LEVELS: tuple[Level, ...] = ("bad", "warn", "note")
 
 _NAMED = 5  # things of a kind that are told one by one
-_MISSING_RATE = 0.01  # of a field, from which on it is told
+MISSING_RATE = 0.01  # of a field, from which on it is told
 _ACCURACY = 0.99  # of a rule, below which it is told
-_SAMPLE = 100  # events from which on a rate says something
+ENOUGH = 100  # events from which on a rate says something
 _QUIET_SECONDS = 3_600.0  # without a commit
 _JOINABLE = 100  # files that compaction would save
 
@@ -101,7 +101,7 @@ def _conservation(seen: Seen) -> Iterator[Finding]:
 
 def _rates(seen: Seen) -> Iterator[Finding]:
     total = seen.total
-    if total.received < _SAMPLE:
+    if total.received < ENOUGH:
         return
     rejects, copies, conflicts = (
         count / total.received for count in (total.rejected, total.duplicates, total.conflicts)
@@ -136,7 +136,7 @@ def _missing(seen: Seen) -> Iterator[Finding]:
         (figures.missing[field] / of, name, field, figures.missing[field], of)
         for name, figures in seen.types.items()
         for field, of in figures.looked.items()
-        if of >= _SAMPLE and figures.missing.get(field, 0) > _MISSING_RATE * of
+        if of >= ENOUGH and figures.missing.get(field, 0) > MISSING_RATE * of
     ]
     for rate, name, field, count, of in sorted(rates, key=lambda one: -one[0])[:_NAMED]:
         yield Finding(
@@ -153,7 +153,7 @@ def _rules(seen: Seen) -> Iterator[Finding]:
     total = seen.total
     for rule in sorted({*total.rule_passes, *total.rule_failures}):
         passes, failures = total.rule_passes.get(rule, 0), total.rule_failures.get(rule, 0)
-        if failures > 0 and passes + failures >= _SAMPLE and passes < _ACCURACY * (passes + failures):
+        if failures > 0 and passes + failures >= ENOUGH and passes < _ACCURACY * (passes + failures):
             yield Finding(
                 level="warn",
                 topic="accuracy",

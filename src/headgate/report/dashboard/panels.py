@@ -7,12 +7,14 @@ from urllib.parse import urlencode
 
 from headgate.core.figures import Figures
 from headgate.core.histogram import AHEAD, quantile
+from headgate.core.slo import DEFAULT_RATES
 from headgate.report.dashboard import words
 from headgate.report.dashboard.geometry import bars, nice_top, spark
 from headgate.report.dashboard.live import hint
 from headgate.report.dashboard.past import MINUTE_US, Window
 from headgate.report.dashboard.shown import shell_word
 from headgate.report.dashboard.view import Cell, Row, View, number, text
+from headgate.report.findings import ENOUGH, MISSING_RATE
 
 SHOWN_TYPES = 12
 MOST_TYPES = 1_000
@@ -21,8 +23,9 @@ NO_TYPE = "(no type could be read)"
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _DAY_US = 86_400_000_000
 _X_LABELS = 5
-_REJECTS, _DUPLICATES, _AHEAD, _MISSING = 0.05, 0.10, 0.01, 0.05  # shares from which a hint is given
-_ENOUGH = 100  # events from which a share says something
+_REJECTS, _DUPLICATES = DEFAULT_RATES["max_reject_rate"], DEFAULT_RATES["max_duplicate_rate"]
+_CONFLICTS = DEFAULT_RATES["max_conflict_rate"]
+_AHEAD = 0.01  # of events, from which on a clock is told of
 _SILENT_US = 10 * MINUTE_US
 _NAMED = 3  # types that a hint names
 
@@ -120,7 +123,7 @@ def _type_row(name: str | None, one: Figures, window: Window, most: int) -> Row:
 def _level(part: int, whole: int, limit: float) -> str:
     if not part:
         return "number quiet"
-    return "number warn" if whole >= _ENOUGH and part > limit * whole else "number"
+    return "number warn" if whole >= ENOUGH and part > limit * whole else "number"
 
 
 def _add_reasons(view: View, total: Figures) -> None:
@@ -151,7 +154,7 @@ def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 def window_hints(window: Window | None, lake: str) -> list[Row]:
     """What deserves a look, by the figures of the range."""
-    if window is None or window.total.received < _ENOUGH:
+    if window is None or window.total.received < ENOUGH:
         return []
     total, found = window.total, []
     if total.rejected > _REJECTS * total.received and (worst := _ranked(total.reasons)):
@@ -171,10 +174,11 @@ def window_hints(window: Window | None, lake: str) -> list[Row]:
         sentence = (
             f"{words.share(total.duplicates, total.received)} are duplicates: a producer sends again what was taken."
         )
-        found.append(hint("warn", sentence, href="/duplicates"))
-    if total.conflicts > 0.01 * total.received:
+        found.append(hint("bad", sentence, href="/duplicates"))
+    if total.conflicts > 0:
         sentence = f"{words.count(total.conflicts)} duplicates differ from their originals: ids stand for two things."
-        found.append(hint("warn", sentence, href="/duplicates?conflict=yes"))
+        kind = "bad" if total.conflicts > _CONFLICTS * total.received else "warn"
+        found.append(hint(kind, sentence, href="/duplicates?conflict=yes"))
     events = sum(total.latency.values())
     if total.latency.get(AHEAD, 0) > _AHEAD * max(1, events):
         sentence = (
@@ -182,7 +186,7 @@ def window_hints(window: Window | None, lake: str) -> list[Row]:
         )
         found.append(hint("warn", sentence))
     for name, count in _ranked(total.missing):
-        if count > _MISSING * max(1, total.looked.get(name, 0)):
+        if count > MISSING_RATE * max(1, total.looked.get(name, 0)):
             found.append(hint("warn", f"{words.share(count, total.looked[name])} of events lack {name}."))
     return found + _silent(window)
 
@@ -193,7 +197,7 @@ def _silent(window: Window) -> list[Row]:
     steady = {
         name: one
         for name, one in window.figures.items()
-        if name is not None and one.accepted >= _ENOUGH and one.arrived_us is not None
+        if name is not None and one.accepted >= ENOUGH and one.arrived_us is not None
     }
     silent = [name for name, one in steady.items() if newest and newest - (one.arrived_us or 0) > _SILENT_US]
     if not silent or len(silent) == len(steady):

@@ -156,7 +156,7 @@ def test_a_gzip_bomb_is_a_reject_and_memory_stays_bounded(lake: Lake) -> None:
         "from headgate.entrypoints.cli import main\n"
         "try:\n    main()\nfinally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
     )
-    with Child(["-c", program, "run", folder, lake.path], lake.folder / "logs") as child:
+    with Child(["-c", program, "run", folder, lake.path], lake.folder / "logs", is_cold=True) as child:
         assert child.wait(120) == 0, child.errors()
     assert breaches(lake.path) == []
     assert lake.ids() == [f"good-{n}" for n in (1, 2, 3, 4)]

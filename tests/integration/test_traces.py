@@ -132,7 +132,7 @@ def test_a_package_that_is_missing_is_said_with_what_installs_it(tmp_path, sourc
         "main()"
     )
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    code, child = run(["-c", program], tmp_path / "logs", env=env)
+    code, child = run(["-c", program], tmp_path / "logs", env=env, is_cold=True)
     assert code == 2
     assert "pip install 'headgate[otel]'" in child.errors()
     assert len(child.errors().splitlines()) == 1

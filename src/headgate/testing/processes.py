@@ -47,6 +47,7 @@ class Child:
         env: Mapping[str, str] | None = None,
         stdin: int | None = None,
         before: Callable[[], None] | None = None,
+        is_cold: bool = False,
     ) -> None:
         """Start `headgate ARGS`, or another Python program.
 
@@ -56,6 +57,7 @@ class Child:
             env: added to the environment.
             stdin: a descriptor; nothing by default.
             before: called in the child before it begins.
+            is_cold: never forked from a process that has imported everything, see warm_starts.
         """
         logs.mkdir(parents=True, exist_ok=True)
         texts = [str(arg) for arg in args]
@@ -66,7 +68,7 @@ class Child:
         self.out.touch()
         self.err.touch()
         self._process: WarmProcess | subprocess.Popen[bytes]
-        if stdin is None and before is None and can_be_warm(env or {}):
+        if not is_cold and stdin is None and before is None and can_be_warm(env or {}):
             self._process = WarmProcess(command, self.out, self.err, {**os.environ, **(env or {})})
             return
         with self.out.open("wb") as out, self.err.open("wb") as err:
@@ -135,8 +137,9 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: int | None = None,
     before: Callable[[], None] | None = None,
+    is_cold: bool = False,
     seconds: float = PATIENCE_SECONDS,
 ) -> tuple[int, Child]:
     """Run a command to its end; see Child. Returns the exit code and what is left of the process."""
-    with Child(args, logs, env=env, stdin=stdin, before=before) as child:
+    with Child(args, logs, env=env, stdin=stdin, before=before, is_cold=is_cold) as child:
         return child.wait(seconds), child

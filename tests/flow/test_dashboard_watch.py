@@ -17,6 +17,7 @@ from headgate.jobs.existing import ExistingLake, find_lake
 from headgate.lake.lake import LakeOptions, TableLake, open_or_create
 from headgate.records import Counts
 from headgate.report.dashboard import past
+from headgate.report.dashboard import watch as watch_module
 from headgate.report.dashboard.loop import Loop
 from headgate.report.dashboard.past import DAY_US, HOUR_US, MINUTE_US, RANGES, Past
 from headgate.report.dashboard.watch import Watch
@@ -109,6 +110,18 @@ def test_a_storage_that_hangs_keeps_nobody_waiting_and_is_told(stalling: Existin
         as_of_us = watch.freshness.as_of_us
         stalling.storage.goes_on.set()
         wait_until(lambda: watch.freshness.problem is None and watch.freshness.as_of_us > as_of_us, "it goes on")
+
+
+def test_who_looks_after_a_quiet_time_sees_what_is_new(stalling: ExistingLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "SLOWEST_SECONDS", 3_600.0)
+    clock = Clock()
+    with watching(stalling, clock) as watch:
+        watch.look(LONG)
+        clock.ahead_us = quiet_us = 2 * watch_module.LOOKED_US
+        wait_until(lambda: watch.freshness.as_of_us > time.time_ns() // 1_000 + quiet_us // 2, "a quiet round")
+        as_of_us = watch.freshness.as_of_us
+        watch.look(0.0)
+        wait_until(lambda: watch.freshness.as_of_us > as_of_us, "another round")
 
 
 def test_a_storage_that_fails_is_asked_again(stalling: ExistingLake) -> None:

@@ -126,10 +126,11 @@ class Watch:
             is_watching: read the lake more often for a while; a probe or a scrape wants to know once.
         """
         now_us = self.now_us()
-        is_old = not self._is_looked_at() and now_us - self._read_us > OLD_US
+        is_first = not self._is_looked_at()
+        is_old = is_first and now_us - self._read_us > OLD_US
         if is_watching:
             self._looked_us = now_us
-        if is_old:
+        if is_old or (is_first and is_watching):  # the loops sleep for long, whenever they read last
             for loop in self._loops:
                 loop.wake()
         with self._changed:

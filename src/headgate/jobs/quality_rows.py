@@ -6,7 +6,6 @@ entries stand in the order of their commits.
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from headgate.lake import read
 from headgate.lake.delta import open_table
 from headgate.lake.entry import Entry, File
 from headgate.lake.join import contents
+from headgate.lake.lines import lines_of, rows_of
 
 TABLE = "quality"
 SLACK_US = 900_000_000  # microseconds between staging and commit, and between the clocks of two writers
@@ -230,9 +230,9 @@ def _content(lake: ExistingLake, entry: Entry, file: File) -> bytes | None:
 
 def _blocks(found: Sequence[bytes], table_format: str, columns: Sequence[str]) -> Iterator[pa.Table]:
     if table_format == "json":
-        lines = [line for content in found for line in _plain(content).splitlines()]
+        lines = [line for content in found for line in lines_of(content)]
         if lines:
-            yield _parsed(lines, columns)
+            yield rows_of(lines, TABLE, columns)
         return
     yield from _of_parquet(found, columns)
 
@@ -252,18 +252,3 @@ def _of_parquet(found: Iterable[bytes], columns: Sequence[str]) -> Iterator[pa.T
                     for name in columns
                 }
             )
-
-
-def _plain(content: bytes) -> bytes:
-    return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-
-
-def _parsed(lines: Sequence[bytes], columns: Sequence[str]) -> pa.Table:
-    """Lines of a json lake as columns of QUALITY."""
-    with duckdb.connect(config={"threads": "1"}) as connection:
-        connection.execute("SET TimeZone='UTC'")
-        connection.register("lines", pa.table({"json": pa.array(lines, pa.binary()).cast(pa.string())}))
-        # What is not selected is not computed.
-        query = f"SELECT {', '.join(columns)} FROM (SELECT {read.json_columns(TABLE)} FROM lines)"  # noqa: S608  own names
-        table = connection.sql(query).to_arrow_table()
-        return pa.table({name: table[name].cast(QUALITY.field(name).type) for name in columns})

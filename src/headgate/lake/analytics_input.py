@@ -5,7 +5,6 @@ A block of rows holds the columns of EVENTS and `_number`, the ledger number und
 
 from __future__ import annotations
 
-import gzip
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,6 @@ from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import unquote
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
@@ -26,7 +24,7 @@ from headgate.errors import PermanentError
 from headgate.lake import jsonl
 from headgate.lake.delta_log import one_line, open_table
 from headgate.lake.entry import Entry
-from headgate.lake.read import json_columns
+from headgate.lake.lines import lines_of, rows_of
 from headgate.lake.storage import Storage
 
 NUMBER = "_number"
@@ -181,19 +179,9 @@ def _read(piece: Piece, content: bytes) -> Iterator[pa.Table]:
             rows = pa.Table.from_batches([batch])
             yield rows if rows.schema.equals(_FILE) else rows.select(_IN_FILE).cast(_FILE)
         return
-    lines = (gzip.decompress(content) if piece.path.endswith(".gz") else content).splitlines()
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone='UTC'")
-        for start in range(0, len(lines), BLOCK_ROWS):
-            yield _lines(connection, lines[start : start + BLOCK_ROWS])
-
-
-def _lines(connection: duckdb.DuckDBPyConnection, lines: list[bytes]) -> pa.Table:
-    """Lines of a json lake as columns; `payload` is the event's own object again."""
-    texts = pa.table({"json": pa.array(lines, pa.binary()).cast(pa.string())})
-    rows = connection.from_arrow(texts).project(json_columns("events")).to_arrow_table().cast(EVENTS)
-    payload = pa.array([jsonl.original(line) for line in lines], pa.string())
-    return rows.set_column(EVENTS.get_field_index("payload"), EVENTS.field("payload"), payload).select(_IN_FILE)
+    lines = lines_of(content)
+    for start in range(0, len(lines), BLOCK_ROWS):
+        yield rows_of(lines[start : start + BLOCK_ROWS], "events", _IN_FILE, is_original=True)
 
 
 def _whole(rows: pa.Table, event_type: str, piece: Piece) -> pa.Table:

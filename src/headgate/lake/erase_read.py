@@ -5,7 +5,6 @@ Memory holds the files that are read ahead, one block of rows, and the positions
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -18,11 +17,10 @@ import pyarrow.parquet as pq
 from headgate.core.erase_predicate import Mask
 from headgate.core.schema import POSITION_FIELDS, TABLES
 from headgate.errors import PermanentError
-from headgate.lake import jsonl
 from headgate.lake.erase_files import DataFile
 from headgate.lake.join import contents
+from headgate.lake.lines import lines_of, rows_of
 from headgate.lake.parquet import SUFFIX as PARQUET
-from headgate.lake.read import json_columns
 from headgate.lake.storage import Storage
 
 READ_ROWS = 1_024  # rows of a file decoded at a time; one may have megabytes
@@ -64,70 +62,40 @@ def search(
     hits = Hits()
     waiting: list[tuple[DataFile, pa.Table]] = []
     num_rows = num_bytes = 0
-    with RowReader() as reader:
-        for file, content in contents(storage, files):
-            advance(1)
-            if content is None:
-                _check_gone(storage.root, file)
-                continue
-            hits.counts[file.path] = 0
-            for rows in _readable(reader, storage.root, file, content):
-                hits.counts[file.path] += rows.num_rows
-                waiting.append((file, rows))
-                num_rows, num_bytes = num_rows + rows.num_rows, num_bytes + rows.nbytes
-                if num_rows >= BLOCK_ROWS or num_bytes >= BLOCK_BYTES:
-                    _look(waiting, mask, hits)
-                    waiting, num_rows, num_bytes = [], 0, 0
-        _look(waiting, mask, hits)
+    for file, content in contents(storage, files):
+        advance(1)
+        if content is None:
+            _check_gone(storage.root, file)
+            continue
+        hits.counts[file.path] = 0
+        for rows in _readable(storage.root, file, content):
+            hits.counts[file.path] += rows.num_rows
+            waiting.append((file, rows))
+            num_rows, num_bytes = num_rows + rows.num_rows, num_bytes + rows.nbytes
+            if num_rows >= BLOCK_ROWS or num_bytes >= BLOCK_BYTES:
+                _look(waiting, mask, hits)
+                waiting, num_rows, num_bytes = [], 0, 0
+    _look(waiting, mask, hits)
     return hits
 
 
-class RowReader:
-    """Reads the rows of files in the schemas of their tables; a context."""
+def rows_of_file(file: DataFile, content: bytes) -> Iterator[pa.Table]:
+    """The rows of a file in the schema of its table, block by block; of a typed table their positions only.
 
-    def __init__(self) -> None:
-        """Nothing is opened before it is needed."""
-        self._lines: duckdb.DuckDBPyConnection | None = None
-
-    def __enter__(self) -> RowReader:
-        """Itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the database that takes lines apart."""
-        if self._lines is not None:
-            self._lines.close()
-
-    def rows(self, file: DataFile, content: bytes) -> Iterator[pa.Table]:
-        """The rows of a file; of a typed table their positions only.
-
-        Args:
-            file: which.
-            content: its bytes.
-        """
-        schema = TABLES.get(file.table, _TYPED)
-        if not file.path.endswith(PARQUET):
-            lines = lines_of(file.path, content)
-            for start in range(0, len(lines), READ_ROWS):
-                yield self._of_lines(file.table, lines[start : start + READ_ROWS])
-            return
-        opened = pq.ParquetFile(pa.BufferReader(content))
-        names = [column for column in schema.names if column in opened.schema_arrow.names]
-        for batch in opened.iter_batches(READ_ROWS, columns=names):
-            yield with_schema(pa.Table.from_batches([batch]), schema, file.partition)
-
-    def _of_lines(self, table: str, lines: list[bytes]) -> pa.Table:
-        """Lines of a json lake as columns; `payload` is the event's own object again."""
-        if self._lines is None:
-            self._lines = duckdb.connect(config={"threads": "1"})
-            self._lines.execute("SET TimeZone='UTC'")
-        schema = TABLES[table]
-        texts = pa.table({"json": pa.array(lines, pa.binary()).cast(pa.string())})
-        rows = self._lines.from_arrow(texts).project(json_columns(table)).to_arrow_table().cast(schema)
-        if "payload" not in schema.names:
-            return rows
-        payload = pa.array([jsonl.original(line) for line in lines], pa.string())
-        return rows.set_column(schema.get_field_index("payload"), schema.field("payload"), payload)
+    Args:
+        file: which.
+        content: its bytes.
+    """
+    schema = TABLES.get(file.table, _TYPED)
+    if not file.path.endswith(PARQUET):
+        lines = lines_of(content)
+        for start in range(0, len(lines), READ_ROWS):
+            yield rows_of(lines[start : start + READ_ROWS], file.table, is_original=True)
+        return
+    opened = pq.ParquetFile(pa.BufferReader(content))
+    names = [column for column in schema.names if column in opened.schema_arrow.names]
+    for batch in opened.iter_batches(READ_ROWS, columns=names):
+        yield with_schema(pa.Table.from_batches([batch]), schema, file.partition)
 
 
 def with_schema(rows: pa.Table, schema: pa.Schema, partition: Mapping[str, str | None]) -> pa.Table:
@@ -142,11 +110,6 @@ def with_schema(rows: pa.Table, schema: pa.Schema, partition: Mapping[str, str |
         else:
             columns.append(_derived(rows, column))
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-def lines_of(name: str, content: bytes) -> list[bytes]:
-    """The lines of a file of a json lake."""
-    return (gzip.decompress(content) if name.endswith(".gz") else content).splitlines()
 
 
 def _derived(rows: pa.Table, column: pa.Field) -> pa.Array | pa.ChunkedArray:
@@ -164,9 +127,9 @@ def _check_gone(root: str, file: DataFile) -> None:
         raise PermanentError(f"{root}/{file.path} is in the table's log and gone: restore it from a backup")
 
 
-def _readable(reader: RowReader, root: str, file: DataFile, content: bytes) -> Iterator[pa.Table]:
+def _readable(root: str, file: DataFile, content: bytes) -> Iterator[pa.Table]:
     try:
-        yield from reader.rows(file, content)
+        yield from rows_of_file(file, content)
     except (pa.ArrowException, OSError, EOFError, duckdb.Error) as error:
         if file.state == "staged":
             return  # nobody's, and not whole: what a killed writer left

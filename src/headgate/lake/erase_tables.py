@@ -20,8 +20,9 @@ from headgate.core.filing import places
 from headgate.errors import CommitConflict, PermanentError, TransientError
 from headgate.lake.erase_files import DataFile
 from headgate.lake.erase_ledger import Left
-from headgate.lake.erase_read import RowReader, lines_of, search
+from headgate.lake.erase_read import rows_of_file, search
 from headgate.lake.join import FileTaken, filtered, new_path_beside
+from headgate.lake.lines import lines_of
 from headgate.lake.live import LiveFile, LiveFiles, read_live
 from headgate.lake.parquet import SUFFIX as PARQUET
 from headgate.lake.rewrite import Joined, RewriteLog
@@ -217,10 +218,9 @@ def _rest_of(storage: Storage, file: DataFile, content: bytes, goes: Places) -> 
             lambda batch: pa.array(~goes.holds(places(pa.Table.from_batches([batch])))),
         )
         return made.content, made.rows
-    with RowReader() as reader:
-        masks = [goes.holds(places(rows)) for rows in reader.rows(file, content)]
+    masks = [goes.holds(places(rows)) for rows in rows_of_file(file, content)]
     is_gone = np.concatenate(masks) if masks else np.zeros(0, dtype=np.bool_)
-    kept = [line + b"\n" for line, gone in zip(lines_of(file.path, content), is_gone, strict=True) if not gone]
+    kept = [line + b"\n" for line, gone in zip(lines_of(content), is_gone, strict=True) if not gone]
     rest = b"".join(kept)
     return (gzip.compress(rest, 1, mtime=0) if file.path.endswith(".gz") else rest), len(kept)
 

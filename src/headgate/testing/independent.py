@@ -11,6 +11,7 @@ import json
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,22 +65,22 @@ _LAWS = {
         IS DISTINCT FROM (q.received, q.accepted, q.duplicates, q.rejected)""",
 }
 _VIEWS = """
-    CREATE VIEW positions AS
+    CREATE TEMP VIEW positions AS
         SELECT entry, source, shard, sequence FROM events
         UNION ALL SELECT entry, source, shard, sequence FROM duplicates
         UNION ALL SELECT entry, source, shard, sequence FROM rejected;
-    CREATE VIEW seen AS
+    CREATE TEMP VIEW seen AS
         SELECT entry, sum(a) AS accepted, sum(d) AS duplicates, sum(r) AS rejected FROM (
             SELECT entry, 1 AS a, 0 AS d, 0 AS r FROM events
             UNION ALL SELECT entry, 0, 1, 0 FROM duplicates UNION ALL SELECT entry, 0, 0, 1 FROM rejected)
         GROUP BY entry;
-    CREATE VIEW qualities AS
+    CREATE TEMP VIEW qualities AS
         SELECT entry_id AS entry, sum(received::BIGINT) AS received, sum(accepted::BIGINT) AS accepted,
             sum(duplicates::BIGINT) AS duplicates, sum(rejected::BIGINT) AS rejected
         FROM quality GROUP BY entry_id;
-    CREATE TABLE entries (
+    CREATE TEMP TABLE entries (
         entry VARCHAR, received BIGINT, accepted BIGINT, duplicates BIGINT, rejected BIGINT);
-    CREATE TABLE ranges (entry VARCHAR, source VARCHAR, shard VARCHAR, first VARCHAR, past VARCHAR);
+    CREATE TEMP TABLE ranges (entry VARCHAR, source VARCHAR, shard VARCHAR, first VARCHAR, past VARCHAR);
 """
 
 
@@ -100,7 +101,7 @@ def breaches(lake: Path, truth: Mapping[str, Any] | None = None) -> list[str]:
     """
     entries = ledger(lake)
     found = list(_chain(entries))
-    with duckdb.connect() as connection:
+    with _engine().cursor() as connection:
         _load(connection, lake)
         _load_entries(connection, entries)
         _place_joined(connection)
@@ -115,14 +116,14 @@ def breaches(lake: Path, truth: Mapping[str, Any] | None = None) -> list[str]:
 
 def totals(lake: Path) -> Totals:
     """Count the rows."""
-    with duckdb.connect() as connection:
+    with _engine().cursor() as connection:
         _load(connection, lake)
         return Totals(*(_count(connection, table) for table in ("events", "duplicates", "rejected")))
 
 
 def ids(lake: Path, table: str = "events") -> list[str]:
     """The ids in `events` or `duplicates`, each UUID in one spelling, sorted."""
-    with duckdb.connect() as connection:
+    with _engine().cursor() as connection:
         _load(connection, lake)
         rows = connection.execute(f"SELECT id FROM {table} ORDER BY id").fetchall()  # noqa: S608  own text
     return [text for (text,) in rows]
@@ -135,7 +136,7 @@ def rejects(lake: Path) -> Counter[tuple[str, bytes]]:
     is_json = lake_format(lake) == "json"
     columns = "json->>'reason', from_base64(json->>'raw')" if is_json else "reason, raw"
     query = f"SELECT {columns} FROM {_JSON_READER if is_json else _PARQUET_READER}"  # noqa: S608  own text
-    with duckdb.connect() as connection:
+    with _engine().cursor() as connection:
         return Counter(
             (str(reason), bytes(raw)) for reason, raw in connection.execute(query, {"files": files}).fetchall()
         )
@@ -159,6 +160,12 @@ def lake_format(lake: Path) -> str:
     return str(json.loads((lake / "_headgate" / "format.json").read_bytes())["format"])
 
 
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    """One a process: to open one takes 40 ms. All tables are temporary, which are each cursor's own."""
+    return duckdb.connect()
+
+
 def _load(connection: duckdb.DuckDBPyConnection, lake: Path) -> None:
     """Make the tables events, duplicates, rejected and quality: text columns, and the entry by file name."""
     is_json = lake_format(lake) == "json"
@@ -171,7 +178,7 @@ def _load(connection: duckdb.DuckDBPyConnection, lake: Path) -> None:
             rows = f"SELECT {texts}, {_FILE_NAME} AS entry FROM {reader}"  # noqa: S608  own text
         else:
             rows = "SELECT " + ", ".join(f"'' AS {c}" for c in (*columns, "entry")) + " WHERE false"
-        query = f"CREATE TABLE {table} AS SELECT *{canonical} FROM ({rows})"  # noqa: S608  own text
+        query = f"CREATE TEMP TABLE {table} AS SELECT *{canonical} FROM ({rows})"  # noqa: S608  own text
         connection.execute(query, {"files": files} if files else None)
     connection.execute(_VIEWS)
 

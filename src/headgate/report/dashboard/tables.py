@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -22,6 +21,7 @@ from headgate.errors import PermanentError, TransientError
 from headgate.jobs.existing import ExistingLake
 from headgate.lake import read
 from headgate.lake.delta import open_table
+from headgate.lake.lines import lines_of, rows_of
 
 MAX_JSON_BYTES = 64 << 20  # bytes of a file of lines that is looked into; it has to be read whole
 _READ_ROWS = 1_024  # rows whose large columns are in memory at a time
@@ -163,12 +163,7 @@ def _of_lines(lake: ExistingLake, table: str, file: TableFile, mask: Mask, befor
     content = lake.storage.get(file.path)
     if content is None:
         raise PermanentError(f"{file.path} is gone: `compact` or `erase` was faster, open the page anew")
-    lines = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).splitlines()
-    with duckdb.connect(config={"threads": "1"}) as connection:
-        connection.execute("SET TimeZone='UTC'")
-        connection.register("lines", pa.table({"json": pa.array(lines, pa.binary()).cast(pa.string())}))
-        rows = connection.sql(f"SELECT {read.json_columns(table)} FROM lines").to_arrow_table()  # noqa: S608  own names
-    rows = rows.cast(TABLES[table])
+    rows = rows_of(lines_of(content), table)
     numbers = _wanted(mask(rows), 0, before, count)
     return Found(numbers, rows.take(pa.array(numbers, pa.int64())))
 

@@ -20,8 +20,8 @@ class Block(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """README, CHANGELOG and everything under docs/."""
-    return sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+    """The pages beside README, and everything under docs/."""
+    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def names(paths: list[Path]) -> list[str]:

@@ -76,9 +76,16 @@ def consumer(tmp_path_factory):
         address = json.loads(child.wait_for_line("metrics_served"))["address"]
         wait_until(lambda: received(address) == EVENTS + 1, "all events are committed")
         wait_until(lambda: "\nheadgate_source_lag_bytes 0.0\n" in fetched(f"http://{address}/metrics")[1], "no lag")
+        wait_until(lambda: is_shown(address), "all is published")
         yield folder / "lake", address, child
         child.signal(signal.SIGTERM)
         assert child.wait() == 0
+
+
+def is_shown(address):
+    text = fetched(f"http://{address}/metrics")[1]
+    found = [re.search(rf"^headgate_{name}_number (\S+)$", text, re.MULTILINE) for name in ("ledger", "published")]
+    return None not in found and found[0][1] == found[1][1]
 
 
 @pytest.fixture(scope="module")

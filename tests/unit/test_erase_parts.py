@@ -24,7 +24,7 @@ from headgate.lake.entry import File, decode_entry, encode, entry_path, new_entr
 from headgate.lake.erase_files import DataFile
 from headgate.lake.erase_ledger import Left, clean_entries
 from headgate.lake.erase_log import clean_versions
-from headgate.lake.erase_read import RowReader, with_schema
+from headgate.lake.erase_read import rows_of_file, with_schema
 from headgate.lake.erase_receipt import drop_digests, interrupted, record, write_receipt
 from headgate.lake.erasures import write_rows
 from headgate.testing.lake_rows import NOW_US, SHARD, duplicate_rows, event_rows, rejected_rows
@@ -220,8 +220,7 @@ def test_a_typed_table_without_positions_has_no_row_that_matches(tmp_path):
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"n": [1, 2]}), sink)
     file = DataFile(table="analytics/mine", path="analytics/mine/a.parquet", size=1, state="live")
-    with RowReader() as reader:
-        rows = list(reader.rows(file, sink.getvalue().to_pybytes()))
+    rows = list(rows_of_file(file, sink.getvalue().to_pybytes()))
     match = Match(None, b"", erased_of("events", events("a"), SECRET), NOTHING, LIMITS)
     assert [match.typed(some).any() for some in rows] == [False]
 

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SPARK := .venv-spark
 DEPLOY := .venv-deploy
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-WORKERS ?= 2
+WORKERS ?= 3
 EVENTS ?= 1000000
 KILLS ?= 100
 

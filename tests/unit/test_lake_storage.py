@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from headgate.disk_errors import storage_error
 from headgate.errors import ConfigError, PermanentError, TransientError
 from headgate.lake.local import LocalStorage
 from headgate.lake.opening import open_storage
 from headgate.lake.storage import TEMPORARY
-from headgate.lake.storage_errors import storage_error
 from headgate.testing.processes import Child, wait_until
 
 

@@ -25,6 +25,7 @@ from rocksdict import (
 )
 
 from headgate.claims.tuning import claim_options
+from headgate.disk_errors import advice_in
 from headgate.errors import HeadgateError, PermanentError, TransientError
 
 CACHE_BYTES = 32 << 20  # bytes; blocks, indexes and filters of all buckets together; a larger one won nothing
@@ -228,7 +229,7 @@ class Buckets:
 
     def _named(self, message: str) -> HeadgateError:
         """The error by reaction for a status of RocksDB."""
-        if "LOCK" in message or "lock hold" in message:
+        if "While lock file" in message or "lock hold" in message:
             return ClaimStoreInUse(
                 f"the claim store {self.path} is open in another process: wait for that `headgate` to end or "
                 f"stop it (`fuser {self.path / 'LOCK'}` names it)"
@@ -239,7 +240,8 @@ class Buckets:
                 f"the claim store {self.path} is damaged ({message}): start again, then it is rebuilt"
             )
         self._is_stuck = True
-        return TransientError(f"the claim store {self.path} did not answer ({message}): look at its disk's space")
+        advice = advice_in(message) or "look at its disk"
+        return TransientError(f"the claim store {self.path} cannot be used now ({message}); {advice}")
 
 
 class Batch:

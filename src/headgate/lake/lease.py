@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from headgate.lake.storage_errors import storage_error
+from headgate.disk_errors import storage_error
 
 LOCK_NAME = "lease.lock"
 HOLDER_NAME = "lease.json"

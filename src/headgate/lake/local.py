@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pyarrow.fs import FileSystem, LocalFileSystem, SubTreeFileSystem
 
+from headgate.disk_errors import storage_error
 from headgate.lake.storage import TEMPORARY, Bytes, checked
-from headgate.lake.storage_errors import storage_error
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _SYNC_THREADS = 8  # 200 folders: a quarter of the time of one thread

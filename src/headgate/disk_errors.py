@@ -1,14 +1,16 @@
-"""What the operating system's errors mean to a lake: wait and try again, or stop."""
+"""What the operating system's errors mean to a lake and its claim store: wait and try again, or stop."""
 
 from __future__ import annotations
 
 import errno
+import os
 
 from headgate.errors import HeadgateError, PermanentError, TransientError
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "the disk quota is used up: free some space or raise the quota",
+    errno.EFBIG: "a limit forbids files of this size: raise `ulimit -f`",
     errno.EIO: "the disk reports an error: look at the system log",
     errno.EROFS: "the file system is read-only: mount it writable",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
@@ -30,3 +32,8 @@ def storage_error(error: OSError, path: str) -> HeadgateError:
         return PermanentError(f"{path} cannot be a file of the lake ({reason}): something else lies in its place")
     advice = _ADVICE.get(error.errno or 0, "Headgate tries again")
     return TransientError(f"{path}: {reason}; {advice}")
+
+
+def advice_in(message: str) -> str | None:
+    """How to mend what a library says, where it says it in the system's words; None where it does not."""
+    return next((advice for number, advice in _ADVICE.items() if os.strerror(number) in message), None)

@@ -96,6 +96,17 @@ def test_each_invocation_writes_its_metrics_as_one_line(handler, tmp_path, env):
     assert {line["Lake"] for line in lines} == {str(tmp_path / "lake")}
 
 
+@pytest.mark.parametrize("handler", [HANDLER, TRANSFORMATION])
+def test_a_container_that_cannot_be_opened_writes_a_failed_invocation_each_time(handler, tmp_path, env):
+    (tmp_path / "lake").write_text("a file stands in the lake's place")
+    with LambdaFunction(handler, tmp_path / "logs", env) as function:
+        for _ in range(2):
+            with pytest.raises(FunctionError):
+                function(MAPPING.event(records(1)))
+    lines = emf_lines(tmp_path / "logs")
+    assert [(line["Failed"], line["Received"]) for line in lines] == [(1, 0), (1, 0)]
+
+
 def test_ten_thousand_records_in_one_invocation(function, tmp_path):
     answer = function(MAPPING.event(records(10_000)))
     assert (answer["received"], answer["accepted"]) == (10_000, 10_000)

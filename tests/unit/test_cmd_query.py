@@ -226,6 +226,37 @@ def test_a_wrong_name_is_answered_with_the_views(lakes: Path) -> None:
     assert run("query", lakes / "delta", "SELECT 1", "--json", "--output", "csv").exit_code == 2
 
 
+LATE_ERROR = "SELECT CASE WHEN i > 900000 THEN error('too late') ELSE i END FROM range(1000000) t(i)"
+
+
+@pytest.mark.parametrize("kind", ["table", "csv", "json"])
+def test_a_statement_that_fails_at_a_late_row_is_told_as_such(lakes: Path, tmp_path: Path, kind: str) -> None:
+    for more in ((), ("--out", tmp_path / "out")):
+        result = run("query", lakes / "delta", LATE_ERROR, "--output", kind, "--limit", 1_000_000, *more)
+        assert (result.exit_code, "too late" in result.stderr, "bug" in result.stderr) == (2, True, False)
+        assert "written" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("harm", ["gone", "damaged"])
+@pytest.mark.parametrize("table_format", FORMATS)
+def test_a_file_that_cannot_be_read_is_told_as_such(lakes: Path, tmp_path: Path, table_format: str, harm: str) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(lakes / table_format, lake)
+    file = next(path for path in (lake / "events").rglob("*-0.*") if path.suffix != ".crc")
+    if harm == "damaged":
+        file.write_bytes(file.read_bytes()[:-9] if table_format == "json" else b"PAR1" + bytes(999) + b"PAR1")
+    elif table_format == "delta":
+        file.unlink()
+    else:
+        return  # a folder shows what is in it: only `verify` knows what was
+    for more in ((), ("--out", tmp_path / "out")):
+        result = run("query", lake, "SELECT * FROM events", "--output", "csv", *more)
+        assert (result.exit_code, "bug" in result.stderr, "cannot be written" in result.stderr) == (1, False, False)
+        assert f"{lake} cannot be read" in result.stderr
+        assert "headgate verify" in result.stderr
+
+
 def test_no_lake_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path, word in (

@@ -45,7 +45,7 @@ def handler(event: Json, context: Context) -> Mapping[str, object]:
     """
     global _container
     if _container is None:
-        _container = open_container()
+        _container = open_container(context)
     with _container.invocation(context):
         return admit(_container, event, context)
 

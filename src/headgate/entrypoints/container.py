@@ -60,12 +60,14 @@ class Container:
         Args:
             context: of Lambda; names the function.
         """
-        name = str(getattr(context, "function_name", NAMELESS))
-        return nullcontext() if self.told is None else self.told.invocation(name)
+        return nullcontext() if self.told is None else self.told.invocation(_function(context))
 
 
-def open_container() -> Container:
-    """Open what the environment names.
+def open_container(context: object) -> Container:
+    """Open what the environment names; where that fails, it is told as a failed invocation.
+
+    Args:
+        context: of Lambda; names the function.
 
     Raises:
         ConfigError: a setting is missing or wrong, or the claim store serves one process only.
@@ -83,15 +85,20 @@ def open_container() -> Container:
         )
     told = function_telemetry(config, config.lake.uri, out=sys.stdout, err=sys.stderr)
     telemetry = told.telemetry
-    job = Job(source="-", lake=config.lake.uri, format=resolved.lake_format)
-    lake = open_lake_for_writing(job, config, clock)
-    set_claims_identity(lake.storage, identity)
+    with told.opening(_function(context)):
+        job = Job(source="-", lake=config.lake.uri, format=resolved.lake_format)
+        lake = open_lake_for_writing(job, config, clock)
+        set_claims_identity(lake.storage, identity)
 
-    def own_claims() -> ClaimStore:
-        set_claims_identity(lake.storage, identity)  # another one by now: the lake was moved to another store
-        return open_claims(identity, lake, config, telemetry)
+        def own_claims() -> ClaimStore:
+            set_claims_identity(lake.storage, identity)  # another one by now: the lake was moved to another store
+            return open_claims(identity, lake, config, telemetry)
 
-    return replace(assemble(config, lake, own_claims, clock=clock, telemetry=telemetry), told=told)
+        return replace(assemble(config, lake, own_claims, clock=clock, telemetry=telemetry), told=told)
+
+
+def _function(context: object) -> str:
+    return str(getattr(context, "function_name", NAMELESS))
 
 
 def assemble(

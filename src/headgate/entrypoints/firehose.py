@@ -56,7 +56,7 @@ def handler(event: Json, context: Context) -> Mapping[str, Sequence[Answer]]:
     """
     global _open
     if _open is None:
-        _open = function_of(open_container())
+        _open = function_of(open_container(context))
     with _open.container.invocation(context):
         return transform(_open, event, context)
 

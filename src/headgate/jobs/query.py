@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import accumulate
@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from headgate.core.schema import PARTITIONS, TABLES
-from headgate.errors import ConfigError, TransientError
+from headgate.errors import ConfigError, HeadgateError, PermanentError, TransientError
 from headgate.jobs.existing import ExistingLake, is_published
 from headgate.lake import analytics_read, read
 from headgate.lake.analytics_read import ANALYTICS
@@ -31,6 +31,12 @@ from headgate.lake.storage import Storage
 
 BLOCK_ROWS = 10_000  # rows handed over at a time
 _GONE = ("not found", "No such file", "NO_SUCH_KEY")  # said of a file, depending on where it lay
+_OF_FILES = (
+    "reading the stream registered",
+    "reading the Arrow source",
+    "IO Error",
+    "Malformed JSON",
+)  # DuckDB's words
 _LISTING = re.compile(r"information_schema|duckdb_|\bshow\b")  # of a statement that asks which views there are
 SETTLING = ("duplicates", "rejected")  # tables with rows that a replay may settle
 VIEWS = (*TABLES, *(f"{table}_all" for table in SETTLING))
@@ -58,8 +64,9 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
         The rows, in blocks; column names are unique.
 
     Raises:
-        ConfigError: the statement is no SELECT, or DuckDB refuses it.
+        ConfigError: the statement is no SELECT, or DuckDB refuses it; a row may be what it fails at.
         TransientError: a remote storage did not answer.
+        PermanentError: a file is gone or cannot be read.
     """
     moment = None if as_of is None else _moment(as_of, lake)
     with TemporaryDirectory(prefix="headgate-query-") as spill, duckdb.connect(config=_LOCKED) as connection:
@@ -78,16 +85,28 @@ def answer(lake: ExistingLake, sql: str, as_of: str | None, limit: int | None) -
             if rows is None:
                 raise ConfigError("the statement has no answer: give a SELECT")
             rows = rows if limit is None else rows.limit(limit)
-            yield _renamed(rows.to_arrow_reader(BLOCK_ROWS))
+            reader = rows.to_arrow_reader(BLOCK_ROWS)
         except duckdb.Error as error:
-            if read.is_of_network(error):
-                raise TransientError(f"the lake cannot be read now: {error}") from error
-            if moment is not None and any(said in str(error) for said in _GONE):
-                raise ConfigError(
-                    f"--as-of {as_of}: files of that time were deleted since: `compact` keeps them for its retention, "
-                    "`erase` does not keep them"
-                ) from error
-            raise ConfigError(f"{error}; views are {', '.join(VIEWS)} and {ANALYTICS}.*") from error
+            raise _named(error, lake, as_of) from error
+        yield _renamed(reader, lambda error: _named(error, lake, as_of))
+
+
+def _named(error: Exception, lake: ExistingLake, as_of: str | None) -> HeadgateError:
+    """What went wrong: the network, a file, or the statement; DuckDB's errors are OSErrors once rows come."""
+    said = " ".join(str(error).split()).partition(". Detail: Python exception")[0]
+    if read.is_of_network(error):
+        return TransientError(f"the lake cannot be read now: {said}")
+    if as_of is not None and any(gone in said for gone in _GONE):
+        return ConfigError(
+            f"--as-of {as_of}: files of that time were deleted since: `compact` keeps them for its retention, "
+            "`erase` does not keep them"
+        )
+    if any(mark in said for mark in _OF_FILES):
+        return PermanentError(
+            f"{lake.path} cannot be read: {said}; `headgate verify` names what is gone or damaged: restore it from a "
+            "backup"
+        )
+    return ConfigError(f"{error}; views are {', '.join(VIEWS)} and {ANALYTICS}.*")
 
 
 def _moment(as_of: str, lake: ExistingLake) -> datetime:
@@ -203,8 +222,8 @@ def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise ConfigError(f"{kind} is refused: `query` only reads; give a single SELECT (or DESCRIBE, SUMMARIZE)")
 
 
-def _renamed(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """The same rows under unique names."""
+def _renamed(reader: pa.RecordBatchReader, named: Callable[[Exception], HeadgateError]) -> pa.RecordBatchReader:
+    """The same rows under unique names, and errors by reaction."""
     names: list[str] = []
     for name in reader.schema.names:
         unique, n = name, 1
@@ -212,8 +231,18 @@ def _renamed(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
             n += 1
             unique = f"{name}_{n}"
         names.append(unique)
-    if names == reader.schema.names:
-        return reader
     schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
-    batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
-    return pa.RecordBatchReader.from_batches(schema, batches)
+    return pa.RecordBatchReader.from_batches(schema, _batches(reader, schema, named))
+
+
+def _batches(
+    reader: pa.RecordBatchReader, schema: pa.Schema, named: Callable[[Exception], HeadgateError]
+) -> Iterator[pa.RecordBatch]:
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, pa.ArrowException, duckdb.Error) as error:
+            raise named(error) from error
+        yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)

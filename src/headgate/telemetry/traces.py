@@ -42,7 +42,7 @@ class Traces:
         self._complaints = _Once(warn)
         logger = logging.getLogger("opentelemetry")
         logger.addHandler(self._complaints)
-        logger.propagate = False
+        self._was_propagating, logger.propagate = logger.propagate, False
         resource = Resource.create({SERVICE_VERSION: __version__})
         if str(resource.attributes.get(SERVICE_NAME)).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))
@@ -76,7 +76,9 @@ class Traces:
     def __exit__(self, *_: object) -> None:
         """Send what waits, for FLUSH_SECONDS at most, and nothing from then on."""
         self._within_patience(self._provider.shutdown)
-        logging.getLogger("opentelemetry").removeHandler(self._complaints)
+        logger = logging.getLogger("opentelemetry")
+        logger.removeHandler(self._complaints)
+        logger.propagate = self._was_propagating
 
     def _timed(self, fact: StageTimed) -> None:
         end = self._now_us() * 1000

@@ -94,6 +94,18 @@ class FunctionTelemetry:
                 ends.enter_context(self.emf.invocation(function))
             yield
 
+    @contextmanager
+    def opening(self, function: str) -> Iterator[None]:
+        """The opening of a container: where it fails, that is a failed invocation, and nothing is told after it."""
+        try:
+            yield
+        except BaseException:
+            with ExitStack() as ends:
+                if self.traces is not None:
+                    ends.enter_context(self.traces)
+                ends.enter_context(self.invocation(function))
+                raise
+
 
 def function_telemetry(config: Config, lake: str, *, out: IO[str], err: IO[str]) -> FunctionTelemetry:
     """What a function's container tells: log lines, CloudWatch metrics, traces.

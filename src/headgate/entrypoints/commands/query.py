@@ -105,6 +105,6 @@ def _opened(out: Path | None) -> Iterator[IO[bytes]]:
             yield file
         part.replace(out)
     except OSError as error:
-        raise ConfigError(f"{out}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{out}: cannot be written: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ FILES = sorted((SRC / "headgate").rglob("*.py"))
 MAX_LINES = 300  # lines; style page: "about 300"
 #: Longer for a reason; each with the room it may take.
 LONG = {
-    "headgate.claims.rocksdb": 335,
+    "headgate.claims.rocksdb": 340,
     "headgate.testing.lake_suite": 335,
     "headgate.ports": 330,
 }

@@ -1,7 +1,9 @@
 """The embedded store: kills, locks, damage, segments on disk, buckets that go."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from headgate.claims.buckets import Buckets, ClaimStoreCorrupt, ClaimStoreInUse
 from headgate.claims.filter import SeenFilter
 from headgate.claims.rocksdb import RocksDbClaimStore
 from headgate.claims.runs import RUN_PREFIX
-from headgate.errors import TransientError
+from headgate.errors import PermanentError, TransientError
 from headgate.records import Claims
 from headgate.testing.claim_store_suite import DAY_US, NOON_US, WINDOW_US, A, B, claims_of, owner
 
@@ -146,17 +148,55 @@ def test_a_folder_that_was_deleted_is_a_new_generation(tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_folder_that_cannot_be_written_is_waited_for(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_store_is_said(tmp_path: Path) -> None:
     (tmp_path / "claims").write_text("a file stands where the folder should be")
-    with pytest.raises(TransientError, match="claims"):
+    with pytest.raises(PermanentError, match="move it away"):
         RocksDbClaimStore(tmp_path / "claims")
+
+
+def test_a_store_that_lacks_a_file_is_moved_aside(tmp_path: Path) -> None:
+    folder = tmp_path / "claims"
+    RocksDbClaimStore(folder).close()
+    for manifest in folder.glob("MANIFEST*"):
+        manifest.unlink()
+    again = RocksDbClaimStore(folder)
+    assert again.moved_aside == tmp_path / "claims.corrupt-1"
+    again.close()
+
+
+def test_a_damaged_byte_anywhere_is_found_or_costs_nothing(tmp_path: Path) -> None:
+    """One byte of the largest file at a time: a store never forgets in silence who owns an id."""
+    folder, ids = tmp_path / "claims", range(3_000)
+    store = RocksDbClaimStore(folder)
+    store.claim(rows(store.shard_number(A), ids), WINDOW_US)
+    store.close()
+    largest = max(folder.glob("*.sst"), key=lambda file: file.stat().st_size)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    size, moved = len(whole[largest.name]), 0
+    for n in range(60):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        for name, content in whole.items():
+            (folder / name).write_bytes(content)
+        content = bytearray(whole[largest.name])
+        content[size * (40 + n) // 100] ^= 0xFF
+        largest.write_bytes(content)
+        damaged = RocksDbClaimStore(folder)
+        if damaged.moved_aside is not None:
+            moved += 1
+            shutil.rmtree(damaged.moved_aside)
+        else:
+            with contextlib.suppress(ClaimStoreCorrupt):
+                assert all(owned(damaged, ids))
+        damaged.close()
+    assert moved > 0
 
 
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from headgate.claims.rocksdb import RocksDbClaimStore
-from headgate.errors import TransientError
+from headgate.errors import PermanentError, TransientError
 from headgate.testing.claim_store_suite import A, WINDOW_US, claims_of, owner
 store = RocksDbClaimStore(Path(sys.argv[1]))
 length = int(sys.argv[2])

@@ -151,7 +151,7 @@ def test_control_c_exits_130_without_a_traceback_and_leaves_no_file(tmp_path: Pa
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(SRC)},
     )
-    part = tmp_path / ".pipe.jsonl.part"
+    part = tmp_path / f".pipe.jsonl.{process.pid}.part"
     while not (part.exists() and part.stat().st_size):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)

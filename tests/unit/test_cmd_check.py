@@ -103,9 +103,11 @@ def test_an_hour_without_data_breaks_only_what_asks_for_data(lake: Path) -> None
     [
         (["--type", "c"], "has no event type 'c'"),
         (["--window", "soon"], "--window: 'soon' is no duration"),
-        (["--window", "0s"], "--window: expected more than 0s"),
+        (["--window", "0s"], "--window 0s: expected more than 0s"),
         (["--since", "yesterday"], "expected a time with an offset"),
         (["--since", "9999-01-01T00:00:00Z"], "lies in the future"),
+        (["--since", "0001-01-01T00:00:00Z"], "lies before 1970"),
+        (["--window", "999999d"], "at most 36500d"),
         (["--max-reject-rate", "2"], "quality.slo.max_reject_rate = 2"),
         (["--max-missing-rate", "x=y"], "field=share"),
         (["--max-freshness", "soon"], "max_freshness"),

@@ -211,10 +211,24 @@ def test_texts_that_are_no_durations(text: str) -> None:
         ("redis://host:6379/0", "redis://host:6379/0"),
         ("rocksdb:/var/lib/x", "rocksdb:/var/lib/x"),
         ("s3://bucket/a@b:c", "s3://bucket/a@b:c"),
+        ("redis://:se#cret@host/0", "redis://:***@host/0"),
+        ("redis://u:se/cr?et@host/0", "redis://u:***@host/0"),
+        ("redis://:secret", "redis://:***"),
     ],
 )
 def test_passwords_of_uris_are_masked(uri: str, shown: str) -> None:
     assert mask_uri(uri) == shown
+
+
+@pytest.mark.parametrize(
+    "rest", [":se#cret@host/0", ":se/cret@host/0", ":secret", ":secret@host:99999/0", ":secret@[::1/0"]
+)
+def test_a_uri_of_redis_that_cannot_be_read_is_refused_and_not_shown(rest: str) -> None:
+    for origin in ({"dedup.store": f"redis://{rest}"}, {}):
+        env = {} if origin else {"HEADGATE__DEDUP__STORE": f"redis://{rest}"}
+        with pytest.raises(ConfigError, match="must be percent-encoded") as caught:
+            load(None, env, origin)
+        assert "cret" not in str(caught.value)
 
 
 def test_display_masks_and_digest_ignores_passwords() -> None:

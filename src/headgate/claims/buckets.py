@@ -6,6 +6,7 @@ A key is 16 bytes, a value 48 (OWNER). Large writes are sorted files that RocksD
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -66,11 +67,15 @@ class Buckets:
             if isinstance(error, PermissionError | NotADirectoryError):
                 raise PermanentError(f"{reason}; give this user access to it") from error
             raise TransientError(f"{reason}; free space or look at the disk") from error
+        if path.exists() and not path.is_dir():
+            raise PermanentError(f"cannot open the claim store {path}: a file lies in its folder's place; move it away")
         if is_corrupt:
             self._move_aside()
         try:
             self._open()
-        except ClaimStoreCorrupt:
+        except (ClaimStoreCorrupt, TransientError) as error:
+            if not isinstance(error, ClaimStoreCorrupt) and not self._lacks_files(error):
+                raise
             self._move_aside()
             self._open()
 
@@ -99,10 +104,15 @@ class Buckets:
         """Names and values that begin with a prefix, in order; None: among the facts."""
         self._resume()
         with self.answering():
-            for name, value in cast("Iterator[tuple[bytes, bytes]]", self._family(bucket).items(from_key=prefix)):
-                if not name.startswith(prefix):
-                    return
-                yield name, value
+            found = self._family(bucket).iter()
+            try:
+                found.seek(prefix)
+                while found.valid() and found.key().startswith(prefix):
+                    yield found.key(), found.value()
+                    found.next()
+                found.status()  # a block that cannot be read ends it, and only this says so
+            finally:
+                del found  # it keeps the database open, and an error would keep it
 
     def ingest(self, bucket: int | None, names: Sequence[bytes], values: Sequence[bytes]) -> None:
         """Write sorted names and their values as one file; durable and visible as a whole after it."""
@@ -217,6 +227,10 @@ class Buckets:
                 if name.startswith(BUCKET_PREFIX)
             }
         self._is_open = True
+
+    def _lacks_files(self, error: TransientError) -> bool:
+        """True where a file of the database is gone; waiting brings none back."""
+        return os.strerror(errno.ENOENT) in str(error) and (self.path / "CURRENT").exists()
 
     def _move_aside(self) -> None:
         """Give the damaged files another name, so that somebody can look at them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -15,6 +14,7 @@ from redis.retry import Retry
 from headgate.claims.redis_errors import redis_error
 from headgate.claims.redis_scripts import ALL
 from headgate.config.mask import mask_uri
+from headgate.config.redis_uri import check_redis_uri
 from headgate.errors import ConfigError
 
 MIN_VERSION: Final = (6, 0)  # its scripts are replicated by their effects and may ask for time and role
@@ -133,14 +133,7 @@ class RedisServer:
 def _checked(uri: str) -> str:
     """The URI for messages, without password and parameters. Raises ConfigError that quotes nothing secret."""
     try:
-        parts = urlsplit(uri)
-        is_right = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and (parts.port or 1) > 0
-        is_right = is_right and (parts.path.strip("/") or "0").isdecimal()
-    except ValueError:
-        is_right = False
-    if not is_right:
-        raise ConfigError(
-            "the claim store's URI is not redis://[user:password@]host:port/db or rediss://...; "
-            "in the password, / ? # @ : and % must be percent-encoded"
-        )
+        check_redis_uri(uri)
+    except ValueError as error:
+        raise ConfigError(f"the claim store's URI: {error}") from None
     return mask_uri(uri).partition("?")[0]

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from headgate.claims.buckets import Buckets
+from headgate.claims.buckets import Buckets, ClaimStoreCorrupt
 from headgate.claims.filter import Hashes, SeenFilter
 from headgate.claims.rows import key_order, names_of, values_of
 from headgate.claims.run_log import RunLog
@@ -61,7 +61,11 @@ class RocksDbClaimStore:
             TransientError: the disk does not answer or is full.
         """
         self._path, self._wanted_bucket_us = path, bucket_us
-        self._begin(seen_filter or SeenFilter())
+        try:
+            self._begin(seen_filter or SeenFilter())
+        except ClaimStoreCorrupt:  # the next opening moves it aside
+            self._buckets.close()
+            self._begin(SeenFilter())
         self.moved_aside = self._buckets.moved_aside
 
     def _begin(self, seen_filter: SeenFilter) -> None:

@@ -17,6 +17,7 @@ from headgate.config.compaction import MIB, Compaction
 from headgate.config.duration import duration_us
 from headgate.config.privacy import Privacy
 from headgate.config.quality import Quality, Slo
+from headgate.config.redis_uri import check_redis_uri
 from headgate.config.streams import Firehose, Function, Kinesis
 from headgate.config.telemetry import Log, Telemetry
 
@@ -139,6 +140,8 @@ class Dedup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """Refuse an unknown kind of store, a text that is no duration, and a window of nothing."""
         if self.store is not None and not _DEDUP_URI.fullmatch(self.store):
             raise ValueError(f"Expected {DEDUP_URIS}")
+        if self.store is not None and self.store.startswith("redis"):
+            check_redis_uri(self.store)
         if duration_us(self.window) <= 0:
             raise ValueError("Expected a window longer than 0s")
 

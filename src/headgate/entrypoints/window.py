@@ -7,6 +7,9 @@ from datetime import datetime
 from headgate.config import duration_us
 from headgate.errors import ConfigError
 
+DAY_US = 86_400_000_000
+LONGEST_US = 36_500 * DAY_US
+
 
 def window_of(since: str | None, window: str, is_given: bool, now_us: int) -> tuple[int, int]:
     """Start and end, microseconds since 1970 UTC: the window up to now, or from `since` on.
@@ -18,14 +21,14 @@ def window_of(since: str | None, window: str, is_given: bool, now_us: int) -> tu
         now_us: wall clock.
 
     Raises:
-        ConfigError: either cannot be read, or lies in the future.
+        ConfigError: either cannot be read, is longer than any lake is old, or lies in the future.
     """
     try:
         length = duration_us(window)
     except ValueError as error:
         raise ConfigError(f"--window: {error}") from error
-    if length <= 0:
-        raise ConfigError("--window: expected more than 0s")
+    if not 0 < length <= LONGEST_US:
+        raise ConfigError(f"--window {window}: expected more than 0s and at most {LONGEST_US // DAY_US}d")
     if since is None:
         return now_us - length, now_us
     try:
@@ -35,6 +38,6 @@ def window_of(since: str | None, window: str, is_given: bool, now_us: int) -> tu
     if moment is None or moment.tzinfo is None:
         raise ConfigError(f"--since {since!r}: expected a time with an offset such as 2026-11-20T00:00:00Z")
     start_us = round(moment.timestamp() * 1_000_000)
-    if start_us >= now_us:
-        raise ConfigError(f"--since {since}: lies in the future")
+    if not 0 <= start_us < now_us:
+        raise ConfigError(f"--since {since}: lies {'before 1970' if start_us < 0 else 'in the future'}")
     return start_us, start_us + length if is_given else now_us

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import msgspec
 
@@ -14,7 +14,6 @@ FORMAT_PATH = "_headgate/format.json"
 CLAIMS_PATH = "_headgate/claims.json"
 
 Format = Literal["delta", "parquet", "json"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 class LakeFormat(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import binascii
 import json
 import math
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
@@ -120,8 +120,11 @@ def arrived_us(value: Json, now_us: int) -> int:
             return now_us
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)
-        since = at - datetime(1970, 1, 1, tzinfo=UTC)
-        return (since.days * 86_400 + since.seconds) * SECOND_US + since.microseconds
+        try:
+            since_us = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        except OverflowError:  # year 1 east of Greenwich
+            return now_us
+        return since_us if since_us >= 0 else now_us
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return now_us
     milliseconds = value * 1000 if abs(value) < 1e11 else value

@@ -81,11 +81,6 @@ class Reader:
         """True where what waits is whole JSON: it can be taken for a line that lacks its newline."""
         return self._oversized is None and not self._stream.fault_at_end() and is_whole(self._carry.tobytes())
 
-    @property
-    def is_unfinished(self) -> bool:
-        """True where a compressed stream stopped inside a member."""
-        return self._break is None and self._stream.fault_at_end() is not None
-
     def read(self, stamp: Stamp, room: int = BLOCK_BYTES, *, is_last: bool = False) -> pa.Table:
         """Read about `room` bytes.
 

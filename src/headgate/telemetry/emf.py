@@ -76,19 +76,27 @@ class EmbeddedMetrics:
         Args:
             function: its name.
         """
-        with self._lock:
-            self._values = {**dict.fromkeys([*_SUMS.values(), "Warnings"], 0), "ColdStart": int(self._is_cold)}
-            self._is_cold = False
+        self.begin()
         failed = 1
         try:
             yield
             failed = 0
         finally:
-            with self._lock:
-                line = self._line(function, {**self._values, "Failed": failed})
-            with contextlib.suppress(OSError, ValueError):  # what was committed does not depend on a line
-                self._stream.write(f"{line}\n")
-                self._stream.flush()
+            self.end(function, failed=failed)
+
+    def begin(self) -> None:
+        """An invocation begins."""
+        with self._lock:
+            self._values = {**dict.fromkeys([*_SUMS.values(), "Warnings"], 0), "ColdStart": int(self._is_cold)}
+            self._is_cold = False
+
+    def end(self, function: str, *, failed: int) -> None:
+        """It ended: write its line; `failed` is 1 where it raised."""
+        with self._lock:
+            line = self._line(function, {**self._values, "Failed": failed})
+        with contextlib.suppress(OSError, ValueError):  # what was committed does not depend on a line
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
 
     def _add(self, quality: pa.Table) -> None:
         for column, name in _SUMS.items():

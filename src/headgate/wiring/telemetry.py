@@ -97,14 +97,16 @@ class FunctionTelemetry:
     @contextmanager
     def opening(self, function: str) -> Iterator[None]:
         """The opening of a container: where it fails, that is a failed invocation, and nothing is told after it."""
+        is_open = False
         try:
             yield
-        except BaseException:
-            with ExitStack() as ends:
-                if self.traces is not None:
-                    ends.enter_context(self.traces)
-                ends.enter_context(self.invocation(function))
-                raise
+            is_open = True
+        finally:
+            if not is_open and self.emf is not None:
+                self.emf.begin()
+                self.emf.end(function, failed=1)
+            if not is_open and self.traces is not None:
+                self.traces.__exit__()
 
 
 def function_telemetry(config: Config, lake: str, *, out: IO[str], err: IO[str]) -> FunctionTelemetry:

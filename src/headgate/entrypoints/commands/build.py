@@ -22,12 +22,12 @@ from headgate.jobs.build import Built, build, combined
 from headgate.jobs.filing import Filed
 from headgate.lake.analytics_build import TableReport
 from headgate.lake.published import published_number
-from headgate.telemetry.log import LogLines
 from headgate.wiring.build import build_settings
 from headgate.wiring.existing import existing_lake
 from headgate.wiring.filing import file_deliveries
 from headgate.wiring.job import Job
 from headgate.wiring.lake import build_lease, open_lake_for_writing
+from headgate.wiring.telemetry import log_lines
 
 Done = TypeVar("Done")
 
@@ -91,7 +91,7 @@ def _build(lake: str, config: Config, day: datetime | None, *, is_preview: bool,
     try:
         filed = Filed()
         if opened is not None:
-            logs, writer = LogLines(sys.stderr, level="warning", style="text", now_us=clock.now_us), opened
+            logs, writer = log_lines(config, sys.stderr, level="warning"), opened
             filed = _answered(lambda: file_deliveries(writer, config, clock=clock, telemetry=logs), clock)
         with progress("build", None, is_shown=is_shown) as bar:
             built = _answered(

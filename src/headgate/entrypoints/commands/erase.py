@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from headgate.clock import SystemClock
 from headgate.config import environment, resolve
 from headgate.core.erase_predicate import Predicate
 from headgate.entrypoints.cli import common_options
@@ -18,8 +17,8 @@ from headgate.errors import ConfigError
 from headgate.jobs.erase_found import Found, Watch
 from headgate.lake.erase_receipt import receipt_path
 from headgate.memory import keep_memory_bounded
-from headgate.telemetry.log import LogLines
 from headgate.wiring.erase import opened_erasure, settings_of
+from headgate.wiring.telemetry import log_lines
 
 EXIT_DECLINED = 1
 
@@ -64,7 +63,7 @@ def command(
     keep_memory_bounded()
     config = resolve(config_path, environment(), {}).config
     settings = settings_of(config, where, contains)
-    logs = LogLines(sys.stderr, level="warning", style="text", now_us=SystemClock().now_us)
+    logs = log_lines(config, sys.stderr, level="warning")
     began = time.monotonic()
     receipt: Mapping[str, object] | None = None
     with opened_erasure(lake, config, settings, logs, is_dry=dry_run) as erasure:

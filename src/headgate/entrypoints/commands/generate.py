@@ -22,7 +22,8 @@ from headgate.clock import SystemClock
 from headgate.config import environment, load
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json, progress, seconds, size
-from headgate.errors import ConfigError, PermanentError
+from headgate.entrypoints.whole_file import whole_file
+from headgate.errors import ConfigError
 from headgate.testing.generator import DEFAULT_RATE, EventSpec, Truth, generate
 
 SHARE = click.FloatRange(0, 1)
@@ -174,17 +175,8 @@ def _opened(path: Path | None) -> Iterator[Writer]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as raw, _compressed(path, raw) as file:
-            yield file
-        part.replace(path)
-    except OSError as error:
-        raise PermanentError(
-            f"{path}: cannot be written: {error.strerror}; free space or choose another place"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as raw, _compressed(path, raw) as file:
+        yield file
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pyarrow as pa
 from headgate.entrypoints.answers import write_csv, write_json, write_parquet, write_table
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number
+from headgate.entrypoints.whole_file import whole_file
 from headgate.errors import ConfigError
 from headgate.jobs.query import answer
 from headgate.lake.counted import CountedFiles
@@ -99,12 +100,5 @@ def _opened(out: Path | None) -> Iterator[IO[bytes]]:
     if out is None:
         yield sys.stdout.buffer
         return
-    part = out.with_name(f".{out.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-        part.replace(out)
-    except OSError as error:
-        raise ConfigError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(out) as file:
+        yield file

@@ -19,11 +19,11 @@ from headgate.jobs.proof import many
 from headgate.jobs.rebuild import Rebuilt, rebuild
 from headgate.lake.lake import TableLake
 from headgate.lake.layout import ClaimsIdentity
-from headgate.telemetry.log import LogLines
 from headgate.wiring.claims import EMBEDDED, claims_folder, claims_of_existing, claims_of_lake, open_claims
 from headgate.wiring.existing import existing_lake
 from headgate.wiring.job import Job
 from headgate.wiring.lake import lease_of, open_lake_for_writing
+from headgate.wiring.telemetry import log_lines
 
 
 @click.command(
@@ -74,7 +74,7 @@ def rebuild_job(lake: str, dedup: str | None, config_path: Path | None, *, is_sh
     opened = open_lake_for_writing(Job(source="", lake=lake), config, clock)
     before = claims_of_existing(opened)
     wanted = before if before is not None and config.dedup.store is None else claims_of_lake(config)
-    logs = LogLines(sys.stderr, level="warning", style="text", now_us=clock.now_us)
+    logs = log_lines(config, sys.stderr, level="warning")
     try:
         with progress("rebuild", found.state().counts.accepted or None, is_shown=is_shown) as bar:
             rebuilt = rebuild(

@@ -9,16 +9,15 @@ from pathlib import Path
 
 import click
 
-from headgate.clock import SystemClock
 from headgate.config import environment, resolve
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import number, print_json, print_table, progress, seconds
 from headgate.errors import ConfigError
 from headgate.jobs.old_rows import Selection
 from headgate.jobs.replay import Replayed
-from headgate.telemetry.log import LogLines
 from headgate.wiring.existing import existing_lake
 from headgate.wiring.replay import replay
+from headgate.wiring.telemetry import log_lines
 
 VERDICTS = ("accepted", "duplicate", "rejected", "none", "left")
 
@@ -73,7 +72,7 @@ def command(
     )
     config = resolve(config_path, environment(), {"dedup.store": dedup}).config
     existing_lake(lake, config)
-    logs = LogLines(sys.stderr, level="warning", style="text", now_us=SystemClock().now_us)
+    logs = log_lines(config, sys.stderr, level="warning")
     began = time.monotonic()
     with progress("replay", None, is_shown=not as_json) as bar:
         done = replay(lake, config, selection, logs, is_dry=dry_run, advance=bar.advance)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from headgate.config import environment, resolve
 from headgate.entrypoints.cli import common_options
 from headgate.entrypoints.output import print_json, size
 from headgate.entrypoints.output import progress as progress_bar
+from headgate.entrypoints.whole_file import whole_file
 from headgate.entrypoints.window import window_of
 from headgate.errors import ConfigError
 from headgate.report.collect import Report, Told, collect
@@ -76,7 +76,8 @@ def command(
     if out == STANDARD_OUT:
         sys.stdout.buffer.write(page)
         return
-    _write(Path(out), page)
+    with whole_file(Path(out)) as file:
+        file.write(page)
     click.echo(f"{out}  {size(len(page))}")
     _print(found)
 
@@ -110,16 +111,3 @@ def _check_folder(path: Path) -> None:
         raise ConfigError(f"--out {path}: is a folder; name a file in it")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--out {path}: there is no folder {path.absolute().parent}; make it first")
-
-
-def _write(path: Path, page: bytes) -> None:
-    """Put the file in place whole, or not at all."""
-    temporary = path.absolute().parent / f".{path.name}.{os.getpid()}"
-    try:
-        try:
-            temporary.write_bytes(page)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {path}: cannot be written: {error.strerror}") from error

@@ -190,14 +190,18 @@ def test_a_file_of_nothing_is_nothing(lake: Lake, name: str, content: bytes) -> 
         ("no-end.jsonl", good(1) + b"\n" + good(2)),
         ("members.jsonl.gz", gzip.compress(good(1) + b"\n") + gzip.compress(good(2))),
         ("array.json", b"[" + good(1) + b",\n" + good(2) + b"]"),
+        ("bom-array.json", b"\xef\xbb\xbf [\n" + good(1) + b",\n" + good(2) + b"]"),
         ("pretty.json", json.dumps(json.loads(good(1)), indent=2).encode() + good(2)),
         ("side-by-side.jsonl", good(1) + good(2)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_unusual_files_of_good_events_are_read(lake: Lake, name: str, content: bytes) -> None:
-    lake.admit(lake.write(name, content))
+    source = lake.write(name, content)
+    lake.admit(source)
     assert (lake.ids(), lake.reasons()) == (["good-1", "good-2"], {})
+    code, child = run(["verify", source, lake.path], lake.folder / "logs")
+    assert code == 0, child.out.read_text()
 
 
 @pytest.mark.parametrize("name", ["noise.jsonl", "noise.json", "noise.jsonl.gz", "noise.jsonl.zst"])

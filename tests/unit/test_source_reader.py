@@ -91,6 +91,20 @@ def test_reading_on_after_any_record_gives_the_rest(sent: bytes, room: int, is_d
         assert rest == records[i + 1 :]
 
 
+@settings(max_examples=200)
+@example(b"", b'[{"a":1}\n]', 30)
+@example(b"\xef\xbb\xbf", b'{"a":1}\n', 1)
+@example(b"\xef\xbb\xbf \n", b'[{"a":1}\n]', 30)
+@given(st.sampled_from([b"", b"\xef\xbb\xbf", b" \n"]), BYTES, st.integers(1, 30))
+def test_reading_again_from_the_start_gives_the_same_though_the_layout_is_known(
+    head: bytes, sent: bytes, room: int
+) -> None:
+    for is_document_file in (True, False):
+        records, layout = read(head + sent, 1_000, is_document_file=is_document_file)
+        again, _ = read(head + sent, room, layout=layout, is_document_file=is_document_file)
+        assert again == records
+
+
 @settings(max_examples=100)
 @given(BYTES, st.integers(1, 30), st.sampled_from([gzip.compress, zstandard.compress]))
 def test_a_compressed_stream_holds_the_records_of_what_it_inflates_to(sent: bytes, room: int, compress: object) -> None:

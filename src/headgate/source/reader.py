@@ -147,7 +147,7 @@ class Reader:
         if self._oversized:
             done, block = self._go_past(self._oversized, block, stamp, is_over)
             tables.append(done)
-        if self.layout is None:
+        if self.layout is None or (not self.position and len(block)):  # where the first record begins is not kept
             block = self._sniff(block, is_over or self._break is not None)
         if self.layout is None or not len(block):
             self._carry = block

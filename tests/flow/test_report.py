@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from headgate.lake.read import relation
 from headgate.report.collect import Report, collect
 from headgate.report.drift import LateHour, Turn, UnitSwitch
 from headgate.report.findings import verdict
+from headgate.report.history import Span
+from headgate.report.lake_tables import shards_table
 from headgate.report.machine import for_machines
 from headgate.report.page import render
+from headgate.report.tables import types_table
 from headgate.testing.commands import ok, run
 from headgate.testing.compaction import compacted
 from headgate.testing.faulty_stream import EVENTS, HOUR, HOUR_US, START_US, faulty_hour, good_hour
@@ -49,6 +53,14 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def report(lake: Path) -> Report:
     return collect(find_lake(str(lake)), now_us=START_US + 2 * HOUR_US)
+
+
+def targets(page: str) -> set[str]:
+    return set(re.findall(r'href="#([^"]*)"', page))
+
+
+def anchors(page: str) -> set[str]:
+    return set(re.findall(r' id="([^"]*)"', page))
 
 
 def test_the_injected_faults_are_named_exactly(report: Report) -> None:
@@ -119,6 +131,8 @@ def test_every_fault_has_a_sentence_and_a_command_that_can_be_typed(report: Repo
     page = render(report)
     for finding in report.findings:
         assert not finding.command or finding.command.startswith("headgate ")
+        assert page.count(f'href="#{finding.topic}"') > (finding.topic != "late"), finding
+    assert targets(page) <= anchors(page)
     for text in (
         "8,406 received = 8,352 accepted + 48 duplicates + 6 rejected",
         "conserved",
@@ -162,9 +176,12 @@ def test_compaction_and_a_quiet_time_change_nothing_but_what_they_are_about(tmp_
     assert sum(table.joinable for table in before.facts.tables) > 0
     assert sum(table.joinable for table in after.facts.tables) == 0
     assert (after.total.received, after.total.duplicates, after.total.rejected) == (310, 9, 1)
-    quiet = collect(lake, now_us=START_US, since_us=4_000_000_000_000_000)
+    quiet = collect(lake, now_us=4_000_000_000_000_001, since_us=4_000_000_000_000_000)
     assert (quiet.total.received, quiet.is_conserved) == (0, True)
-    assert "Nothing in this time" in render(quiet)
+    page = render(quiet)
+    assert "Nothing in this time" in page
+    assert "time" in {finding.topic for finding in quiet.findings}  # a part that this page has not
+    assert targets(page) <= anchors(page)
 
 
 def test_a_time_that_holds_only_a_replay_has_a_report_with_negative_sums(tmp_path: Path) -> None:
@@ -183,7 +200,9 @@ def test_a_time_that_holds_only_a_replay_has_a_report_with_negative_sums(tmp_pat
     assert "0 received = 100 accepted + 0 duplicates + -100 rejected" in render(found)
     whole = collect(lake, now_us=since_us)
     assert (whole.is_conserved, dict(whole.total.rule_failures)["small"]) == (True, 50)
-    assert {sample.text[-4:-1] for sample in whole.rejects} <= {str(n) for n in range(150, 200)}
+    shown = [sample.text[-4:-1] for sample in whole.rejects]
+    assert len(shown) == 3
+    assert set(shown) <= {str(n) for n in range(150, 200)}
 
 
 def test_the_command_writes_the_page_whole_and_says_what_stands_out(tmp_path: Path) -> None:
@@ -214,6 +233,31 @@ def test_counts_that_do_not_add_up_are_said_aloud(report: Report) -> None:
     page = render(broken)
     assert "not conserved" in page
     assert "8,406 received ≠ 1 accepted" in page
+
+
+def test_what_is_to_be_copied_from_the_page_is_shown_as_it_is(report: Report) -> None:
+    sample = replace(report.rejects[0], text='{"a": "5 min, 3 %"}')
+    page = render(replace(report, lake="/data/2 d/lake", rejects=[sample]))
+    assert "headgate check &#39;/data/2 d/lake&#39;" in page
+    assert "{&#34;a&#34;: &#34;5 min, 3 %&#34;}" in page
+    assert "\N{NO-BREAK SPACE}" not in page
+    assert '<span class="unit">0.0714 %</span> of what was received was rejected' in page
+
+
+def test_the_lag_of_a_shard_is_left_out_where_another_source_has_one_of_its_name(report: Report) -> None:
+    status = report.facts.status
+    (own,) = status.shards
+    assert report.history.lags.keys() == {own.shard} == for_machines(report)["shard_lag"].keys()
+    assert shards_table(report).rows[0].cells[-1] != "–"
+    twins = replace(status, shards=[own, replace(own, source="another")])
+    both = replace(report, facts=replace(report.facts, status=twins))
+    assert [row.cells[-1] for row in shards_table(both).rows] == ["–", "–"]
+    assert for_machines(both)["shard_lag"] == {}
+
+
+def test_a_type_that_no_step_of_the_charts_holds_has_its_row(report: Report) -> None:
+    rows = types_table(replace(report, span=Span(START_US - HOUR_US, HOUR_US, 1))).rows
+    assert len(rows) == len(report.types)
 
 
 def test_values_that_fit_no_column_of_a_typed_table_are_told(tmp_path: Path) -> None:

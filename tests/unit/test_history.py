@@ -3,23 +3,26 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from headgate.core.figures import figures_of, total
 from headgate.core.histogram import BUCKETS, quantile
 from headgate.core.quality import quality_table
 from headgate.core.schema import COUNTS, HISTOGRAM, QUALITY, TIMESTAMP
-from headgate.report.history import COLUMNS, DAY_US, HOUR_US, MINUTE_US, History, Span
+from headgate.report.history import COLUMNS, DAY_US, HOUR_US, MINUTE_US, History, Lag, Span
+from headgate.report.lags import told_lags
 
 START_US = 1_795_000_000_000_000 // DAY_US * DAY_US
 TYPES = ("a", "b", "c", None)
 
 
-def rows(count: int, seed: int = 0, length_us: int = 3 * HOUR_US) -> pa.Table:
+def rows(count: int, seed: int = 0, length_us: int = 3 * HOUR_US, start_us: int = START_US) -> pa.Table:
     """Rows of random figures, some of them taken back; staged anywhere within a time."""
     random = np.random.default_rng(seed)
     sign = np.where(random.random(count) < 0.1, -1, 1)
     parts = [random.integers(0, 50, count) * sign for _ in range(3)]
-    staged = START_US + random.integers(0, length_us, count)
+    staged = start_us + random.integers(0, length_us, count)
 
     def maps(names, kind):
         return pa.array(
@@ -121,6 +124,46 @@ def test_joining_old_times_changes_no_sum(days: int):
     assert np.array_equal(small.series(minutes).received, large.series(minutes).received)
 
 
+@given(
+    begun=st.integers(0, 1_439),
+    hours=st.sampled_from([2, 30, 46, 100, 24 * 45]),
+    most=st.sampled_from([50, 120, 250_000]),
+    hours_before=st.integers(-100, 3_000),
+    asked=st.integers(0, 2_000),
+    most_steps=st.sampled_from([12, 96]),
+)
+@example(begun=15, hours=46, most=120, hours_before=-100, asked=100, most_steps=96)
+@settings(max_examples=25, deadline=None)
+def test_a_span_loses_no_row_wherever_it_begins_and_whatever_was_joined(
+    begun: int, hours: int, most: int, hours_before: int, asked: int, most_steps: int
+):
+    start = START_US + begun * MINUTE_US
+    table = rows(200, begun, hours * HOUR_US, start)
+    blocks = [table.slice(i, 40) for i in range(0, 200, 40)]
+    history = history_of(*blocks, most=most, hours_before_us=start + hours_before * MINUTE_US)
+    staged, received = staged_of(table), np.asarray(table["received"])
+    figures = history.figures()
+    for span in (history.span(most_steps), history.span(3_000, is_even=False)):
+        assert history.series(span).received.sum() == total(figures).received == received.sum()
+        assert {name: counts.sum() for name, counts in history.grid("accepted", span).items()} == {
+            name: one.accepted for name, one in figures.items()
+        }
+    later = start + asked * MINUTE_US
+    chart = history.span(most_steps, later, start + hours * HOUR_US)
+    assert chart.start_us <= later
+    for time, shown in zip(chart.times, history.series(chart).received, strict=True):
+        assert shown == received[(staged >= time) & (staged < time + chart.step_us)].sum()
+    held = (later - later % step for step in (MINUTE_US, HOUR_US, DAY_US))
+    assert history.figures(later) in [figures_of([table.filter(pa.array(staged >= us))]) for us in held]
+
+
+def test_the_steps_of_a_chart_are_not_shorter_than_the_hours_that_were_joined():
+    history = history_of(rows(2_000, 0, 46 * HOUR_US), most=500)
+    assert history.span(96).step_us == HOUR_US
+    assert history.span(96, history.last_us - HOUR_US).step_us == MINUTE_US
+    assert history.span(3_000, is_even=False).step_us == MINUTE_US
+
+
 def test_the_lag_of_a_shard_is_the_one_that_was_staged_last():
     table = rows(300)
     order = staged_of(table).argsort().tolist()
@@ -128,6 +171,23 @@ def test_the_lag_of_a_shard_is_the_one_that_was_staged_last():
     for shard in range(3):
         newest = next(i for i in reversed(order) if i % 3 == shard)
         assert history.lags[f"s{shard}"] == (float(newest), staged_of(table)[newest])
+
+
+def test_a_lag_is_told_only_where_one_shard_alone_has_the_name():
+    lags = {"shardId-000000000000": Lag(9.0, START_US), "x": Lag(1.0, START_US)}
+    assert told_lags(lags, ["shardId-000000000000", "x"]) == lags
+    assert told_lags(lags, ["shardId-000000000000", "shardId-000000000000", "x"]) == {"x": lags["x"]}
+
+
+def test_counts_above_a_bound_are_those_of_its_buckets_together():
+    history = history_of(rows(600))
+    span = history.span(12)
+    above = history.above("created_to_arrived", 60.0, span)
+    assert above.keys() == set(TYPES)
+    for name, counts in above.items():
+        buckets = history.named("created_to_arrived", span)
+        slow = [bucket for (of, bound), bucket in buckets.items() if of == name and bound > 60.0]
+        assert counts.tolist() == sum(slow).tolist()
 
 
 def test_nothing_is_nothing():

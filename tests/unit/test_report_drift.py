@@ -1,8 +1,11 @@
 """What changed in a history: told where it is so, and not where it is only quiet or rare."""
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 
+from headgate.core.histogram import BUCKETS
 from headgate.core.quality import quality_table
 from headgate.core.schema import COUNTS, HISTOGRAM, TIMESTAMP
 from headgate.report.drift import drift_of
@@ -76,3 +79,29 @@ def test_late_hours_are_those_with_many_late_events():
 def test_nothing_changes_where_nothing_is():
     found = drift_of(History())
     assert (found.switches, found.stopped, found.begun, found.late) == ((), (), (), ())
+
+
+def test_late_events_are_looked_for_in_little_memory():
+    hours, types = 2_999, 200
+    of_all_buckets = hours * types * len(BUCKETS) * 8
+    random = np.random.default_rng(0)
+    staged = START_US + np.array([0, hours]) * HOUR_US
+    known = {
+        "entry_id": pa.array([f"e{i}" for i in range(2 * types)]),
+        "staged_at": pa.array(np.repeat(staged, types)).cast(TIMESTAMP),
+        "event_type": pa.array([f"t{i % types}" for i in range(2 * types)]),
+        **{name: pa.array(np.full(2 * types, 30)) for name in ("received", "accepted")},
+        **{name: pa.array(np.zeros(2 * types, dtype=np.int64)) for name in ("duplicates", "conflicts", "rejected")},
+        "created_to_arrived": pa.array(
+            [[(bound, int(random.integers(1, 3))) for bound in BUCKETS] for _ in range(2 * types)], HISTOGRAM
+        ),
+    }
+    history = History()
+    history.add(quality_table(known, 2 * types).select(COLUMNS))
+    tracemalloc.start()
+    try:
+        drift_of(history)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < of_all_buckets / 2

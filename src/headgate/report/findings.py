@@ -32,7 +32,7 @@ class Finding:
 
     Attributes:
         level: `bad` is to be acted on, `warn` to be looked at, `note` to be known.
-        topic: the part of the page that tells more; its anchor.
+        topic: the part of the page that tells more; its anchor, to which the finding is linked where the part is there.
         sentence: what, where, how much.
         advice: what to do, a sentence; empty where there is nothing to do.
         command: to type; empty where there is none.

@@ -5,7 +5,7 @@ Minutes of long ago are joined to hours, and later to days, where there are very
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -15,12 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headgate.core.cells import Cells
-from headgate.core.columns import one_array
 from headgate.core.figures import ALL_COLUMNS, ByType, by_type, within
 from headgate.core.histogram import BUCKETS, quantile
+from headgate.report.lags import Lag as Lag
+from headgate.report.lags import add_lags
 
 Numbers = npt.NDArray[np.int64]
 Seconds = npt.NDArray[np.float64]
+ByStep = dict[str | None, Numbers]
 Kind = Literal[
     "reasons", "warnings", "missing", "rule_passes", "rule_failures", "units", "created_to_arrived", "arrived_to_staged"
 ]
@@ -57,13 +59,6 @@ class Span(NamedTuple):
         return [self.start_us + i * self.step_us for i in range(self.steps)]
 
 
-class Lag(NamedTuple):
-    """How far behind a shard was when it last committed: seconds, and when that was."""
-
-    seconds: float
-    staged_us: int
-
-
 @dataclass(frozen=True, slots=True)
 class Series:
     """Figures of one event type or of all, a number for each step of a span; a quiet step has 0.
@@ -89,7 +84,7 @@ class History:
         rows: of `quality` that were added.
         first_us: when the first of them was staged, microseconds since 1970; None where there are none.
         last_us: the last.
-        lags: by shard.
+        lags: by the name of the shard; shards of several sources may share one.
     """
 
     def __init__(
@@ -105,16 +100,18 @@ class History:
         Args:
             since_us: rows that were staged before are left out; microseconds since 1970.
             until_us: rows that were staged then or later are left out.
-            hours_before_us: rows that were staged before are held by the hour at once, which takes a fifth of the time
-                and memory.
+            hours_before_us: rows of the hours that ended by then are held by the hour at once, which takes a fifth of
+                the time and memory.
             most: times and types that are held apart; beyond that old times are joined.
         """
-        self.since_us, self.until_us, self.hours_before_us = since_us, until_us, hours_before_us
+        self.since_us, self.until_us = since_us, until_us
         self.rows = 0
         self.first_us: int | None = None
         self.last_us: int | None = None
         self.lags: dict[str, Lag] = {}
         self._cells = Cells()
+        self._hours_before_us = hours_before_us - hours_before_us % HOUR_US
+        self._joined = {HOUR_US: self._hours_before_us}  # length of a step to the time before which rows are held so
         self._most = most
         self._unlooked = 0
 
@@ -131,8 +128,8 @@ class History:
             block, staged = block.filter(pa.array(kept)), staged[kept]
         if not len(staged):
             return
-        self._cells.add(block, staged - staged % np.where(staged < self.hours_before_us, HOUR_US, MINUTE_US))
-        self._add_lags(block, staged)
+        self._cells.add(block, staged - staged % np.where(staged < self._hours_before_us, HOUR_US, MINUTE_US))
+        add_lags(self.lags, block, staged)
         first, last = int(staged.min()), int(staged.max())
         self.first_us = first if self.first_us is None else min(first, self.first_us)
         self.last_us = last if self.last_us is None else max(last, self.last_us)
@@ -147,25 +144,48 @@ class History:
         return int(self._cells.sums.num_rows)
 
     def figures(self, start_us: int | None = None, end_us: int | None = None) -> ByType:
-        """Sums by type of what was staged from one minute up to, not including, another one."""
-        return by_type(self._cells, start_us, end_us)
+        """Sums by type of what was staged from one minute up to, not including, another one.
 
-    def span(self, most_steps: int, start_us: int | None = None, end_us: int | None = None) -> Span:
-        """Steps that hold a range, by default everything, in at most about so many of a length that reads well."""
-        start = self.first_us or 0 if start_us is None else start_us
+        Where the first lies in an hour or day whose minutes were joined, all of that is in it.
+        """
+        return by_type(self._cells, None if start_us is None else self._held_from(start_us), end_us)
+
+    def span(
+        self, most_steps: int, start_us: int | None = None, end_us: int | None = None, *, is_even: bool = True
+    ) -> Span:
+        """Steps that hold a range, by default everything, in at most about so many of a length that reads well.
+
+        Args:
+            most_steps: how many, about.
+            start_us: the range; where minutes were joined there, it begins with the hour or day that holds this time.
+            end_us: not part of it.
+            is_even: no step is shorter than rows are held at the start, so that none is empty for that alone.
+        """
+        start = self._held_from(self.first_us or 0 if start_us is None else start_us)
         end = (self.last_us or 0) + 1 if end_us is None else end_us
-        fit = (step for step in STEPS if (end - start) <= step * most_steps)
+        least = self._held_step(start) if is_even else MINUTE_US
+        fit = (step for step in STEPS if step >= least and (end - start) <= step * most_steps)
         step = next(fit, STEPS[-1])
         first = start - start % step
         return Span(first, step, max(1, -(-(end - first) // step)))
 
-    def grid(self, column: str, span: Span) -> dict[str | None, Numbers]:
+    def grid(self, column: str, span: Span) -> ByStep:
         """A column of counts, such as `accepted`, by event type and step."""
         sums = within(self._cells.sums, span.start_us, span.end_us)
         slot, code = self._slots(sums, span), np.asarray(sums["type"])
         counts = _spread(code * span.steps + slot, np.asarray(sums[column]), len(self._cells.names.types), span.steps)
         there = np.unique(code).tolist()
         return {self._cells.names.types[i]: counts[i] for i in there}
+
+    def above(self, kind: Literal["created_to_arrived", "arrived_to_staged"], bound: float, span: Span) -> ByStep:
+        """Counts of the buckets of a histogram above a bound in seconds, together, by event type and step."""
+        parts = self._parts(kind, span, lambda name: name > bound)
+        code = np.asarray(parts["type"])
+        there, which = np.unique(code, return_inverse=True)
+        counts = _spread(
+            which * span.steps + self._slots(parts, span), np.asarray(parts["count"]), len(there), span.steps
+        )
+        return {self._cells.names.types[i]: counts[row] for row, i in enumerate(there.tolist())}
 
     def named(self, kind: Kind, span: Span) -> dict[tuple[str | None, Any], Numbers]:
         """Counts by event type, name and step: `units`, `reasons`; of a histogram the name is the bucket's."""
@@ -229,9 +249,18 @@ class History:
         choose.at(found, (code, self._slots(sums, span)), values)
         return {self._cells.names.types[i]: found[i] for i in np.unique(code).tolist()}
 
-    def _parts(self, kind: Kind, span: Span) -> pa.Table:
+    def _held_step(self, us: int) -> int:
+        """How long the steps are in which rows of a time are held."""
+        return max((step for step, before in self._joined.items() if us < before), default=MINUTE_US)
+
+    def _held_from(self, us: int) -> int:
+        """Where the step begins in which rows of a time are held."""
+        return us - us % self._held_step(us)
+
+    def _parts(self, kind: Kind, span: Span, is_wanted: Callable[[Any], bool] = lambda name: True) -> pa.Table:
         parts = within(self._cells.parts, span.start_us, span.end_us)
-        wanted = pa.array(list(self._cells.names.of_kind(kind)), pa.int64())
+        names = self._cells.names.of_kind(kind)
+        wanted = pa.array([code for code, name in names.items() if is_wanted(name)], pa.int64())
         return parts.filter(pc.is_in(parts["key"], value_set=wanted))
 
     def _of_types(self, table: pa.Table, types: Sequence[str | None] | None) -> pa.Table:
@@ -244,30 +273,15 @@ class History:
         found: Numbers = (np.asarray(table["at"]) - span.start_us) // span.step_us
         return found
 
-    def _add_lags(self, block: pa.Table, staged: Numbers) -> None:
-        """Of each shard the lag that was staged last."""
-        rows = np.flatnonzero(np.asarray(pc.is_valid(block["shard_lag"])))
-        if not len(rows):
-            return
-        maps = one_array(block["shard_lag"].take(pa.array(rows)))
-        when = np.repeat(staged[rows], np.diff(np.asarray(maps.offsets)))
-        start = int(maps.offsets[0].as_py())
-        names = maps.keys.slice(start, len(when)).dictionary_encode()
-        lags, codes = np.asarray(maps.items.slice(start, len(when))), np.asarray(names.indices)
-        order = np.argsort(when, kind="stable")
-        newest = dict(zip(codes[order].tolist(), order.tolist(), strict=True))
-        for code, name in enumerate(names.dictionary.to_pylist()):
-            found = Lag(float(lags[newest[code]]), int(when[newest[code]]))
-            if name not in self.lags or self.lags[name].staged_us <= found.staged_us:
-                self.lags[name] = found
-
     def _keep_small(self, last_us: int) -> None:
         self._unlooked = 0
         for age, step in _LADDER:
             if self.cells <= self._most:
                 return
             before = last_us - age
-            self._cells.coarsen(before - before % step, step)
+            before -= before % step
+            self._cells.coarsen(before, step)
+            self._joined[step] = max(before, self._joined.get(step, 0))
 
 
 def _spread(at: Numbers, values: Numbers, rows: int, columns: int) -> Numbers:

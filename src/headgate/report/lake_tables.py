@@ -8,6 +8,7 @@ from headgate.core.shown import cut
 from headgate.jobs.status import ShardStatus
 from headgate.report.charts import bar
 from headgate.report.collect import Report
+from headgate.report.lags import told_lags
 from headgate.report.people import moment, number, plural, seconds, share, size
 from headgate.report.tables import LONG, MOST, Head, Row, Table
 
@@ -37,8 +38,8 @@ def typed_table(report: Report) -> Table:
 
 
 def shards_table(report: Report) -> Table:
-    """Where each shard stands, those that are behind first."""
-    lags = report.history.lags
+    """Where each shard stands, those that are behind first; no lag where another source has a shard of its name."""
+    lags = told_lags(report.history.lags, (shard.shard for shard in report.facts.status.shards))
 
     def behind(shard: ShardStatus) -> tuple[float, float]:
         return (shard.lag_bytes or 0, lags[shard.shard].seconds if shard.shard in lags else 0.0)

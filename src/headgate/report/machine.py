@@ -12,6 +12,7 @@ from headgate.core.figures import Figures
 from headgate.core.histogram import quantile
 from headgate.report.collect import Report
 from headgate.report.findings import verdict
+from headgate.report.lags import told_lags
 from headgate.report.people import machine_time
 from headgate.report.tables import QUANTILES
 
@@ -41,7 +42,9 @@ def for_machines(report: Report) -> dict[str, Any]:
         "drift": _drift(report),
         "shard_lag": {
             name: {"seconds": lag.seconds, "at": machine_time(lag.staged_us)}
-            for name, lag in report.history.lags.items()
+            for name, lag in told_lags(
+                report.history.lags, (shard.shard for shard in report.facts.status.shards)
+            ).items()
         },
         "tables": {table.table: asdict(table) | {"mean_bytes": table.mean_bytes} for table in report.facts.tables},
         "typed": {

@@ -11,7 +11,7 @@ from shlex import quote
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from headgate import __version__
 from headgate.core.histogram import quantile
@@ -31,7 +31,8 @@ _CONTENTS = (
     ("rejects", "Rejects"), ("duplicates", "Duplicates"), ("accuracy", "Fields and rules"), ("drift", "Changes"),
     ("lake", "Lake"), ("files", "Files"),
 )  # fmt: skip
-_UNIT = re.compile(r"(?<=\d) (%|s|min|h|d|B|KiB|MiB|GiB|TiB|UTC)(?![\w-])")
+_WITH_UNIT = re.compile(r"(?<![\d,.])\d[\d,.]* (?:%|s|min|h|d|B|KiB|MiB|GiB|TiB|UTC)(?![\w-])")
+_WITHIN = (("late", "Late hours"),)  # of what changed; findings lead there
 _ALWAYS = ("totals", "next", "lake", "files")
 
 
@@ -45,7 +46,7 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["moment"] = moment
+    environment.filters |= {"moment": moment, "prose": _prose}
     css = environment.get_template("report.css").render()
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     return environment.get_template("report.html").render(
@@ -59,16 +60,21 @@ def render(report: Report) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """Nothing that hides or turns text; a number stays with its unit."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return _UNIT.sub("\N{NO-BREAK SPACE}\\1", safe(value))
+    """Nothing that hides or turns text; what is to be read or typed as it is has no other character changed."""
+    return safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _prose(text: str) -> Markup:
+    """A text in which numbers stay on one line with their units; copied from the page it is the same text."""
+    escaped = str(escape(safe(text)))
+    return Markup(_WITH_UNIT.sub(r'<span class="unit">\g<0></span>', escaped))  # noqa: S704  escaped above
 
 
 def _said(report: Report) -> Mapping[str, object]:
     level = verdict(report.findings)
     has_data = report.history.rows > 0
     is_all = report.since_us is None and report.until_us is None
+    contents = [pair for pair in _CONTENTS if has_data or pair[0] in _ALWAYS]
     return {
         "lake": report.lake,
         "period": _period(report),
@@ -76,7 +82,8 @@ def _said(report: Report) -> Mapping[str, object]:
         "level": level,
         "word": _VERDICTS[level] if has_data else "Nothing came in yet" if is_all else "Nothing in this time",
         "headline": _headline(report),
-        "contents": [pair for pair in _CONTENTS if has_data or pair[0] in _ALWAYS],
+        "contents": contents,
+        "parts": dict([*contents, *(_WITHIN if has_data else ())]),
         "has_data": has_data,
         "has_duplicates": report.total.duplicates > 0,
         "tiles": _tiles(report),

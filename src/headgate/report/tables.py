@@ -54,10 +54,11 @@ def types_table(report: Report) -> Table:
     order = sorted(report.types, key=lambda name: (-report.types[name].received, name or ""))
     shown, rest = order[:MOST_TYPES], order[MOST_TYPES:]
     grid = report.history.grid("received", report.span)
-    rows = [Row(_type_cells(named(name), report.types[name], grid[name].tolist())) for name in shown]
+    quiet = np.zeros(report.span.steps, dtype=np.int64)
+    rows = [Row(_type_cells(named(name), report.types[name], grid.get(name, quiet).tolist())) for name in shown]
     if rest:
         joined = sum((report.types[name] for name in rest), Figures())
-        values = np.sum([grid[name] for name in rest], axis=0).tolist()
+        values = np.sum([grid.get(name, quiet) for name in rest], axis=0).tolist()
         rows.append(Row(_type_cells(f"{plural(len(rest), 'more type')}", joined, values), is_rest=True))
     head = [
         Head("type"), Head("received over time", "less"), Head("received", "n"), Head("accepted", "n less"),

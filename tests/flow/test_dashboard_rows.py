@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from headgate.errors import PermanentError
 from headgate.jobs.existing import ExistingLake, find_lake
-from headgate.report.dashboard import rows
+from headgate.report.dashboard import rows, tables
 from headgate.report.dashboard.original import find_original, sent
+from headgate.report.dashboard.pages import templates
+from headgate.report.dashboard.rowpages import RowPages
 from headgate.report.dashboard.rows import Filter, Row, RowMoved, Table, one_row, row_page
+from headgate.report.dashboard.watch import Watch
+from headgate.report.dashboard.web import Request
 from headgate.testing.commands import ok
 
 FORMATS = ("delta", "parquet", "json")
@@ -72,6 +79,7 @@ def test_filters_choose(lake: ExistingLake) -> None:
     assert len(every_page(lake, "duplicates", Filter(is_conflict=False))) == 40
     assert len(every_page(lake, "rejected", Filter(event_type="shop"))) == 15
     assert every_page(lake, "duplicates", Filter(event_type="none")) == []
+    assert len(every_page(lake, "rejected", Filter(event_type=""))) == 30
     one = place(chosen[0])[1]
     assert one in {place(row)[1] for row in every_page(lake, "rejected", Filter(text=one))}
 
@@ -134,6 +142,55 @@ def test_a_page_reads_a_bounded_part_and_says_how_far(lake: ExistingLake, monkey
     assert (page.is_cut, page.rows) == (len(files) > 1, [])
     assert every_page(lake, "rejected", Filter(text="nowhere")) == []
     assert len(every_page(lake, "rejected")) == 45
+
+
+def test_a_large_file_is_read_in_parts_that_fit_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(f"{{broken {i}\n" for i in range(60)))
+    ok("run", tmp_path / "a.jsonl", tmp_path / "lake", "--format", "parquet")
+    lake = find_lake(str(tmp_path / "lake"))
+    path = every_page(lake, "rejected")[0].file
+    pq.write_table(pq.ParquetFile(tmp_path / "lake" / path).read(), tmp_path / "lake" / path, row_group_size=10)
+    monkeypatch.setattr(rows, "MAX_SECONDS", -1.0)  # it is late at once
+    page = row_page(lake, "rejected", Filter(text="nowhere"), None, 0)
+    assert (page.rows, page.is_cut, page.after) == ([], True, (path, 50))
+    assert every_page(lake, "rejected", Filter(text="nowhere")) == []
+    assert [bytes(row.columns["raw"]) for row in every_page(lake, "rejected")] == [
+        b"{broken %d" % i for i in reversed(range(60))
+    ]
+
+
+def test_what_is_too_large_when_inflated_is_not_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(event(i, note="x" * 5_000) + "\n" for i in (1, 1)))
+    ok("run", tmp_path / "a.jsonl", tmp_path / "lake", "--format", "json")
+    lake = find_lake(str(tmp_path / "lake"))
+    copy = every_page(lake, "duplicates")[0]
+    for table in ("events", "duplicates"):
+        for file in (tmp_path / "lake" / table).rglob("*.jsonl*"):
+            packed = gzip.compress(file.read_bytes()) if file.suffix == ".jsonl" else file.read_bytes()
+            file.unlink()
+            file.with_name(file.name.removesuffix(".gz") + ".gz").write_bytes(packed)
+    assert find_original(lake, copy.columns).outcome == "found"
+    packed_row = every_page(lake, "duplicates")[0]
+    monkeypatch.setattr(tables, "MAX_JSON_BYTES", 4_000)
+    page = row_page(lake, "duplicates", Filter(), None, 0)
+    assert (page.rows, page.after, list(page.left_out)) == ([], None, [packed_row.file])
+    with pytest.raises(PermanentError, match="too large"):
+        one_row(lake, "duplicates", packed_row.file, packed_row.number)
+    found = find_original(lake, copy.columns)
+    assert (found.outcome, found.files) == ("gave up", 0)
+
+
+def test_of_a_large_duplicate_a_part_is_shown_and_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(event(1, note="x" * 300_000) + "\n" + event(1, note="y" * 300_000) + "\n")
+    ok("run", tmp_path / "a.jsonl", tmp_path / "lake")
+    lake = find_lake(str(tmp_path / "lake"))
+    row = every_page(lake, "duplicates")[0]
+    pages = RowPages(Watch(lake, lambda: time.time_ns() // 1_000), templates()).table()
+    shown = pages["/duplicate"](Request(query={"file": row.file, "row": str(row.number)})).body.decode()
+    assert len(shown) < 150_000
+    assert "Shown and compared are the first 65,536 bytes, of 300," in shown
+    assert "the bytes differ" in shown
+    assert "<mark>yyy" in shown
 
 
 def test_what_a_replay_settled_is_left_out(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import subprocess
 import unicodedata
 
@@ -9,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headgate.report.dashboard.differ import compare
+from headgate.report.dashboard.differ import MAX_BYTES, MAX_FIELDS, MAX_PATH, compare
 from headgate.report.dashboard.shown import decoded, dump, is_binary, pieces, plain, shell_word
 from headgate.report.dashboard.words import rate, seconds, share, step
 
@@ -50,8 +53,12 @@ def test_bytes_that_are_no_text_are_told_as_bytes() -> None:
 def test_a_word_of_the_shell_is_one_printable_word(text: str) -> None:
     word = shell_word(text)
     assert not {unicodedata.category(c) for c in word} & HOSTILE
-    # One call a word would take most of the time of this file.
-    assert word == text or word.startswith(("'", "$'"))
+    # One call of bash a word would take most of the time of this file.
+    if word.startswith("$'"):
+        assert re.fullmatch(r"\$'(?:[^'\\]|\\.)*'", word)
+        assert word[2:-1].encode("ascii", "backslashreplace").decode("unicode_escape") == text
+    else:
+        assert shlex.split(word) == [text]
 
 
 @pytest.mark.parametrize(
@@ -93,9 +100,66 @@ def test_long_texts_are_compared_by_their_ends() -> None:
     assert [m.text for m in found.copy if not m.is_same] == [',"x"']
 
 
+def test_numbers_by_the_hundred_are_compared_by_their_ends() -> None:
+    texts = [json.dumps({"a": list(range(start, start + 740))}) for start in (0, 5_000)]
+    found = compare(*texts)
+    assert [len(side) for side in (found.original, found.copy)] == [3, 3]
+    assert found.num_changed == 1
+
+
+def test_what_repeats_is_still_compared_where_little_differs() -> None:
+    left = json.dumps({f"field {i}": i for i in range(1_000)})
+    found = compare(left, left.replace('"field 500": 500', '"field 500": "x"'))
+    assert [m.text for m in found.copy if not m.is_same] == ['"x"']
+
+
+@pytest.mark.parametrize("text", ['"' + '\\"' * 30_000, "\\" * 60_001, '"' * 60_001], ids=["open", "slashes", "quotes"])
+def test_text_that_is_no_json_is_compared_too(text: str) -> None:
+    found = compare(text, "x" + text)
+    assert "".join(m.text for m in found.original) == text
+
+
+def test_fields_beyond_those_that_are_listed_are_judged() -> None:
+    left = {f"f{i}": i for i in range(MAX_FIELDS + 50)}
+    found = compare(json.dumps(left), json.dumps({**left, f"f{MAX_FIELDS + 20}": "other"}))
+    assert (found.is_same_json, found.num_changed, found.num_fields) == (False, 1, MAX_FIELDS + 50)
+    assert found.fields is not None
+    assert len(found.fields) == MAX_FIELDS
+    assert (found.fields[0].path, found.fields[0].change) == (f"f{MAX_FIELDS + 20}", "changed")
+
+
+def test_a_name_with_a_dot_is_no_path() -> None:
+    found = compare('{"a.b":1,"a":{"b":5}}', '{"a.b":2,"a":{"b":5}}')
+    assert found.fields is not None
+    assert {f.path: f.change for f in found.fields} == {'"a.b"': "changed", "a.b": "same"}
+    assert not found.is_same_json
+
+
+def test_a_name_of_any_length_is_shown_by_its_end() -> None:
+    found = compare(json.dumps({"x" * 5_000: {"end": 1}}), "{}")
+    assert found.fields is not None
+    assert len(found.fields[0].path) == MAX_PATH
+    assert found.fields[0].path.endswith("x.end")
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "日"])
+def test_of_large_events_the_beginnings_are_compared(letter: str) -> None:
+    left = json.dumps({"a": letter * 100_000}, ensure_ascii=False)
+    found = compare(left, left.replace("}", ',"b":1}'))
+    assert (found.is_clipped, found.is_same_text, found.is_same_json, found.fields) == (True, False, False, None)
+    for side in (found.original, found.copy):
+        shown = "".join(m.text for m in side)
+        assert left.startswith(shown)
+        assert MAX_BYTES - 3 <= len(shown.encode()) <= MAX_BYTES
+    assert compare(left, left).is_same_text
+
+
 def test_deep_and_broken_events_are_compared_as_text() -> None:
     assert compare("[" * 5_000, "{").fields is None
     assert compare("null", '{"a":1}').fields is None
+    for depth in range(900, 1_000):  # somewhere here a text can be read, and not be written any more
+        deep = '{"a":' + "[" * depth + "]" * depth + "}"
+        assert not compare(deep, "{}").is_same_json
 
 
 def test_numbers_for_people() -> None:

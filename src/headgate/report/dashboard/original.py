@@ -16,14 +16,17 @@ from headgate.core.keys import keys_of
 from headgate.jobs.existing import ExistingLake
 from headgate.lake import jsonl
 from headgate.lake.erasures import erased_rows
-from headgate.report.dashboard.tables import TableFile, files_of, is_too_large, last_rows
+from headgate.report.dashboard.tables import TableFile, TooLarge, files_of, last_rows
 
 MAX_FILES = 600
 MAX_SECONDS = 3.0
 
 
 class Original(NamedTuple):
-    """What became of the search: the row of `events`, or why there is none. `files` were opened."""
+    """What became of the search: the row of `events`, or why there is none. `files` were looked into.
+
+    `none` is said where every file was looked into, `gave up` where one was not.
+    """
 
     row: dict[str, Any] | None
     outcome: Literal["found", "erased", "none", "gave up"]
@@ -42,21 +45,33 @@ def find_original(lake: ExistingLake, copy: Mapping[str, Any]) -> Original:
         PermanentError: `events` cannot be read.
     """
     key = _key(copy["event_uuid"])
-    began, opened = time.monotonic(), 0
     files = sorted(files_of(lake, "events"), key=lambda file: _distance(file, copy))
+    until, opened, is_skipped = time.monotonic() + MAX_SECONDS, 0, False
     for file in files:
-        if opened >= MAX_FILES or time.monotonic() - began > MAX_SECONDS:
+        if opened >= MAX_FILES or time.monotonic() > until:
             return Original(None, "gave up", opened)
-        if is_too_large(lake, file):
+        try:
+            found = last_rows(
+                lake,
+                "events",
+                file,
+                lambda block: _is_it(block, copy, key),
+                large=("payload",),
+                before=None,
+                count=1,
+                until=until,
+            )
+        except TooLarge:
+            is_skipped = True
             continue
         opened += 1
-        found = last_rows(
-            lake, "events", file, lambda block: _is_it(block, copy, key), large=("payload",), before=None, count=1
-        )
         if found.numbers:
             row = found.rows.to_pylist()[0]
             return Original({**row, "payload": sent(lake, row)}, "found", opened)
-    return Original(None, "erased" if _is_erased(lake, copy) else "none", opened)
+        is_skipped = is_skipped or found.below > 0
+    if _is_erased(lake, copy):
+        return Original(None, "erased", opened)
+    return Original(None, "gave up" if is_skipped else "none", opened)
 
 
 def sent(lake: ExistingLake, row: Mapping[str, Any]) -> str:

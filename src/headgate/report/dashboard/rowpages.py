@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import jinja2
 
-from headgate.errors import TransientError
 from headgate.report.dashboard import shown, words
-from headgate.report.dashboard.differ import Difference, compare
-from headgate.report.dashboard.original import Original, find_original, sent
+from headgate.report.dashboard.differ import MAX_BYTES, compare
+from headgate.report.dashboard.original import find_original, sent
 from headgate.report.dashboard.rows import Filter, Row, RowMoved, Table, one_row, row_page
 from headgate.report.dashboard.watch import Watch
 from headgate.report.dashboard.web import BadRequest, Request, Response
 
 CLIPPED_BYTES = 700  # of a row in a list
-MAX_BYTES = 65_536  # of a row on a page of its own
-DUMPED_BYTES = 4_096  # of it as a dump
+DUMPED_BYTES = 4_096  # of a reject as a dump; as text, as of a duplicate, MAX_BYTES
 CLIPPED_DUMP = 96
 MAX_TEXT = 512  # characters of what is looked for
-READERS = 3  # requests that read tables at a time; the live page keeps threads of its own
-_PATIENCE = 8.0  # seconds to wait for one of them
+READERS = 3  # requests for these pages that are answered at a time
+WAITING = 2  # that wait for one of them; others are refused at once, so that the live page keeps a thread
+_WAIT_SECONDS = 2.0  # at most; also told as the time after which to ask again
+_PATIENCE = 8.0  # seconds to wait for the ledger's first answer
 _KINDS: dict[Table, str] = {"rejected": "rejects", "duplicates": "duplicates"}
 
 
@@ -44,39 +45,51 @@ class RowPages:
     def __init__(self, watch: Watch, environment: jinja2.Environment) -> None:
         """Keep what is watched."""
         self._watch, self._templates = watch, environment
-        self._readers = threading.BoundedSemaphore(READERS)
+        self._readers, self._places = threading.BoundedSemaphore(READERS), threading.BoundedSemaphore(WAITING)
 
     def table(self) -> dict[str, Callable[[Request], Response]]:
         """The pages by their paths."""
-        return {
+        pages: dict[str, Callable[[Request], Response]] = {
             "/rejects": lambda request: self._list(request, "rejected"),
             "/duplicates": lambda request: self._list(request, "duplicates"),
             "/reject": self._reject,
             "/duplicate": self._duplicate,
         }
+        return {path: partial(self._in_turn, page) for path, page in pages.items()}
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        if not self._readers.acquire(timeout=_PATIENCE):
-            raise TransientError("others are reading the tables, and the lake answers slowly: try again")
+    def _in_turn(self, page: Callable[[Request], Response], request: Request) -> Response:
+        """Answer, or refuse where too many others are being answered; a request that waits holds a thread, too."""
+        if not self._readers.acquire(blocking=False) and not self._is_let_in():
+            said = f"{READERS} other requests are reading the tables. Load this page again in a few seconds."
+            refusal = self._page("error.html", page="", status=503, title="Too many at once", sentence=said)
+            return replace(refusal, status=503, headers=(("Retry-After", f"{_WAIT_SECONDS:.0f}"),))
         try:
-            yield
+            return page(request)
         finally:
             self._readers.release()
+
+    def _is_let_in(self) -> bool:
+        if not self._places.acquire(blocking=False):
+            return False
+        try:
+            return self._readers.acquire(timeout=_WAIT_SECONDS)
+        finally:
+            self._places.release()
 
     def _list(self, request: Request, table: Table) -> Response:
         wanted, problem = filter_of(request.query)
         after = _cursor(request.query)
         note = ""
-        with self._reading():
-            state = self._watch.look(_PATIENCE).state
-            replayed_at = state.replayed_at if state is not None else 0
-            try:
-                found = row_page(self._watch.lake, table, wanted, after, replayed_at)
-            except RowMoved as error:
-                note = str(error)
-                found = row_page(self._watch.lake, table, wanted, None, replayed_at)
+        state = self._watch.look(_PATIENCE).state
+        replayed_at = state.replayed_at if state is not None else 0
+        try:
+            found = row_page(self._watch.lake, table, wanted, after, replayed_at)
+        except RowMoved as error:
+            note = str(error)
+            found = row_page(self._watch.lake, table, wanted, None, replayed_at)
         kept = {name: value for name, value in request.query.items() if name in _FIELDS and value}
+        if wanted.event_type:
+            kept.pop("untyped", None)
         following = ""
         if found.after is not None:
             following = "?" + urlencode({**kept, "file": found.after[0], "row": str(found.after[1])})
@@ -114,25 +127,25 @@ class RowPages:
         return sent(self._watch.lake, row.columns).encode("utf-8", "surrogatepass")
 
     def _reject(self, request: Request) -> Response:
-        with self._reading():
-            row = one_row(self._watch.lake, "rejected", *_asked_row(request.query))
+        row = one_row(self._watch.lake, "rejected", *_asked_row(request.query))
         raw = self._bytes_of(row, "rejected")
         return self._page(
             "reject.html",
             page="rejects",
             row=_described(row.columns),
             content=content_of(raw, MAX_BYTES, 0),
+            most=MAX_BYTES,
             dump=shown.dump(raw[:DUMPED_BYTES]),
-            is_binary=shown.is_binary(raw),
+            most_dumped=DUMPED_BYTES,
+            is_binary=shown.is_binary(raw[:MAX_BYTES]),
             command=self._replay("rejected", Filter(reason=row.columns["reason"])),
         )
 
     def _duplicate(self, request: Request) -> Response:
-        with self._reading():
-            row = one_row(self._watch.lake, "duplicates", *_asked_row(request.query))
-            original = find_original(self._watch.lake, row.columns)
+        row = one_row(self._watch.lake, "duplicates", *_asked_row(request.query))
+        original = find_original(self._watch.lake, row.columns)
         copy = sent(self._watch.lake, row.columns)
-        difference = None if original.row is None else _compared(original, copy)
+        theirs = None if original.row is None else str(original.row["payload"])
         return self._page(
             "duplicate.html",
             page="duplicates",
@@ -140,8 +153,10 @@ class RowPages:
             original=None if original.row is None else _described(original.row),
             outcome=original.outcome,
             files=original.files,
-            difference=difference,
+            difference=None if theirs is None else compare(theirs, copy),
+            num_bytes=0 if theirs is None else len(theirs.encode("utf-8", "surrogatepass")),
             content=content_of(copy.encode("utf-8", "surrogatepass"), MAX_BYTES, 0),
+            most=MAX_BYTES,
             command=f"headgate replay {shown.shell_word(self._watch.lake.path)} --orphans --dry-run",
         )
 
@@ -175,16 +190,19 @@ class RowPages:
 
 def content_of(raw: bytes, most: int, most_dumped: int) -> Content:
     """Bytes for a page, at most so many; a dump where they are no text and `most_dumped` is not 0."""
-    if most_dumped and shown.is_binary(raw):
+    if most_dumped and shown.is_binary(raw[:MAX_BYTES]):
         return Content([], shown.dump(raw[:most_dumped]), len(raw), len(raw) > most_dumped)
     return Content(shown.pieces(shown.decoded(raw[:most])), [], len(raw), len(raw) > most)
 
 
-_FIELDS = ("reason", "type", "conflict", "since", "until", "text")
+_FIELDS = ("reason", "type", "untyped", "conflict", "since", "until", "text")
 
 
 def filter_of(query: Mapping[str, str]) -> tuple[Filter, str]:
-    """The filter of an address, and a sentence about what in it cannot be read."""
+    """The filter of an address, and a sentence about what in it cannot be read.
+
+    `untyped=yes` is for rows of which no type could be read; where a type is given, too, the type is meant.
+    """
     given = {name: query.get(name, "").strip() for name in _FIELDS}
     if any(len(value) > MAX_TEXT for value in given.values()):
         raise BadRequest(f"a field is longer than {MAX_TEXT} characters")
@@ -200,7 +218,7 @@ def filter_of(query: Mapping[str, str]) -> tuple[Filter, str]:
                 )
     return Filter(
         reason=given["reason"] or None,
-        event_type=given["type"] or None,
+        event_type=given["type"] or ("" if given["untyped"] == "yes" else None),
         is_conflict={"yes": True, "no": False}.get(given["conflict"]),
         since_us=times["since"],
         until_us=times["until"],
@@ -209,12 +227,13 @@ def filter_of(query: Mapping[str, str]) -> tuple[Filter, str]:
 
 
 def _time(text: str) -> int | None:
-    """Microseconds since 1970; without an offset it is UTC."""
+    """Microseconds since 1970; without an offset it is UTC. None where it is no time, or none that UTC can write."""
     try:
-        moment = datetime.fromisoformat(text)
-        return words.microseconds(moment)
+        us = words.microseconds(datetime.fromisoformat(text))
+        words.exact(us)
     except (ValueError, OverflowError):
         return None
+    return us
 
 
 def _cursor(query: Mapping[str, str]) -> tuple[str, int] | None:
@@ -226,11 +245,6 @@ def _asked_row(query: Mapping[str, str]) -> tuple[str, int]:
     if not query.get("file") or not number.isascii() or not number.isdigit() or len(number) > 18:
         raise BadRequest("the address names no row")
     return query["file"], int(number)
-
-
-def _compared(original: Original, copy: str) -> Difference:
-    assert original.row is not None  # noqa: S101 - asked before
-    return compare(str(original.row["payload"]), copy)
 
 
 def _described(columns: Mapping[str, Any]) -> dict[str, Any]:

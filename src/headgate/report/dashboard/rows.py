@@ -20,11 +20,11 @@ import pyarrow.dataset as ds
 from headgate.errors import PermanentError
 from headgate.jobs.existing import ExistingLake
 from headgate.lake.settled import may_be_settled, replays, settled_rows
-from headgate.report.dashboard.tables import TableFile, arrived_us, files_of, is_too_large, last_rows
+from headgate.report.dashboard.tables import ALWAYS_US, TableFile, TooLarge, arrived_us, files_of, last_rows
 
 PAGE_ROWS = 25
 MAX_FILES = 400  # that one page opens
-MAX_SECONDS = 2.0  # after which a page is shown with what was found
+MAX_SECONDS = 2.0  # after which no other file or row group is opened, and a page is shown with what was found
 LARGE = {"rejected": ("raw",), "duplicates": ("payload",)}
 
 Table = Literal["rejected", "duplicates"]
@@ -72,7 +72,7 @@ class RowPage:
         rows: at most PAGE_ROWS.
         after: cursor (file, row) of the next page; None at the end.
         is_cut: it ends because enough was read, not because enough was found.
-        back_to_us: how far back was looked, microseconds since 1970; None where nothing was.
+        back_to_us: how far back was looked, microseconds since 1970; None where nothing was, or that is not known.
         files: that were opened.
         left_out: files that are too large to be looked into here.
     """
@@ -103,37 +103,65 @@ def row_page(
         PermanentError: the table cannot be read.
     """
     settled = _Settled(lake, table, replayed_at)
-    began = time.monotonic()
+    files = files_of(lake, table)
+    until = time.monotonic() + MAX_SECONDS
     rows: list[Row] = []
     left_out: list[str] = []
     opened, back_to = 0, None
     place = after
-    for file, before in _from(files_of(lake, table), after):
+    for file, start in _from(files, after):
         if not _may_hold(file, wanted):
             continue
-        if len(rows) >= PAGE_ROWS or opened >= MAX_FILES or time.monotonic() - began > MAX_SECONDS:
+        # However slow it is, one file is looked into, so that the pages come to an end.
+        is_late = place != after and time.monotonic() > until
+        if len(rows) >= PAGE_ROWS or opened >= MAX_FILES or is_late:
             is_cut = len(rows) < PAGE_ROWS
             return RowPage(rows=rows, after=place, is_cut=is_cut, back_to_us=back_to, files=opened, left_out=left_out)
-        if is_too_large(lake, file):
+        try:
+            below = _look_into(lake, table, file, start, wanted, settled, until, rows)
+        except TooLarge:
             left_out.append(file.path)
+            place = (file.path, 0)
             continue
         opened += 1
-        while True:
-            missing = PAGE_ROWS - len(rows)
-            found = last_rows(
-                lake, table, file, lambda block: _mask(block, wanted), large=LARGE[table], before=before, count=missing
-            )
-            there = zip(found.numbers, found.rows.to_pylist(), strict=True)
-            rows += settled.without([Row(file=file.path, number=n, columns=columns) for n, columns in there])
-            before = found.numbers[-1] if found.numbers else 0
-            if len(found.numbers) < missing or len(rows) >= PAGE_ROWS or time.monotonic() - began > MAX_SECONDS:
-                break
-        is_read = len(found.numbers) < missing
-        place, back_to = (file.path, 0 if is_read else before), file.oldest_us
-        if not is_read:
+        place = (file.path, below)
+        back_to = file.newest_us if below else file.oldest_us
+        if back_to == ALWAYS_US:
+            back_to = None
+        if below:
             is_cut = len(rows) < PAGE_ROWS
             return RowPage(rows=rows, after=place, is_cut=is_cut, back_to_us=back_to, files=opened, left_out=left_out)
     return RowPage(rows=rows, after=None, is_cut=False, back_to_us=back_to, files=opened, left_out=left_out)
+
+
+def _look_into(
+    lake: ExistingLake,
+    table: Table,
+    file: TableFile,
+    start: int | None,
+    wanted: Filter,
+    settled: _Settled,
+    until: float,
+    rows: list[Row],
+) -> int:
+    """Add rows of a file until the page is full, or it is late; returns the row below which none was looked at."""
+    before = start
+    while True:
+        found = last_rows(
+            lake,
+            table,
+            file,
+            lambda block: _mask(block, wanted),
+            large=LARGE[table],
+            before=before,
+            count=PAGE_ROWS - len(rows),
+            until=until,
+        )
+        there = zip(found.numbers, found.rows.to_pylist(), strict=True)
+        rows += settled.without([Row(file=file.path, number=n, columns=columns) for n, columns in there])
+        before = found.below
+        if not before or len(rows) >= PAGE_ROWS or time.monotonic() > until:
+            return before
 
 
 def one_row(lake: ExistingLake, table: Table, path: str, number: int) -> Row:
@@ -142,16 +170,16 @@ def one_row(lake: ExistingLake, table: Table, path: str, number: int) -> Row:
     Raises:
         RowMoved: the file is gone.
         TransientError: the storage did not answer.
-        PermanentError: the table cannot be read.
+        PermanentError: the table cannot be read, or the file is too large to be looked into.
     """
     file = next((file for file in files_of(lake, table) if file.path == path), None)
-    if file is None or is_too_large(lake, file):
+    if file is None:
         raise RowMoved(f"this row of {table} lies in another file by now: `compact` has joined it; open the list anew")
 
     def every(block: pa.Table) -> npt.NDArray[np.bool_]:
         return np.ones(block.num_rows, dtype=bool)
 
-    found = last_rows(lake, table, file, every, large=LARGE[table], before=number + 1, count=1)
+    found = last_rows(lake, table, file, every, large=LARGE[table], before=number + 1, count=1, until=0.0)
     if found.numbers != [number]:
         raise RowMoved(f"there is no such row in {table}: open the list anew")
     return Row(file=path, number=number, columns=found.rows.to_pylist()[0])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -21,13 +25,19 @@ from headgate.errors import PermanentError, TransientError
 from headgate.jobs.existing import ExistingLake
 from headgate.lake import read
 from headgate.lake.delta import open_table
-from headgate.lake.lines import lines_of, rows_of
+from headgate.lake.lines import rows_of
 
-MAX_JSON_BYTES = 64 << 20  # bytes of a file of lines that is looked into; it has to be read whole
+MAX_JSON_BYTES = 64 << 20  # of a file of lines that is looked into, stored and inflated; it has to be read whole
+ALWAYS_US = 1 << 62  # where nothing says how new a row may be
+_GZIP = b"\x1f\x8b"  # no line begins so
 _READ_ROWS = 1_024  # rows whose large columns are in memory at a time
 _DAY_US = 86_400_000_000
 _EPOCH = date(1970, 1, 1)
-_DATE = "arrival_date="
+
+
+class TooLarge(PermanentError):
+    """A file of lines that is not looked into."""
+
 
 Mask = Callable[[pa.Table], npt.NDArray[np.bool_]]
 
@@ -38,7 +48,7 @@ class TableFile(NamedTuple):
     Attributes:
         path: within the lake.
         oldest_us: no row arrived before, microseconds since 1970.
-        newest_us: no row arrived after.
+        newest_us: no row arrived after; ALWAYS_US where that is not known.
         written_us: when it was written.
         partition: values of the partition columns.
     """
@@ -51,10 +61,17 @@ class TableFile(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Rows of a file: their numbers in it, from the last to the first, and their columns."""
+    """Rows of a file.
+
+    Attributes:
+        numbers: of the rows in the file, from the last to the first.
+        rows: their columns.
+        below: rows of lower numbers were not looked at; 0 where none is left.
+    """
 
     numbers: list[int]
     rows: pa.Table
+    below: int
 
 
 @contextmanager
@@ -62,7 +79,7 @@ def reading(lake: ExistingLake, table: str) -> Iterator[None]:
     """Errors of readers as one sentence, inside the context."""
     try:
         yield
-    except (OSError, pa.ArrowException, duckdb.Error, DeltaError) as error:
+    except (OSError, EOFError, zlib.error, pa.ArrowException, duckdb.Error, DeltaError) as error:
         said = " ".join(str(error).split())
         if read.is_of_network(error):
             raise TransientError(f"{table} cannot be read now: {said}") from error
@@ -97,7 +114,7 @@ def _of_log(lake: ExistingLake, table: str) -> list[TableFile]:
     for i, path in enumerate(actions["path"].to_pylist()):
         partition = {name.removeprefix("partition."): value[i] for name, value in zip(names, values, strict=True)}
         day = partition.get("arrival_date")
-        least, most = _day(day) if isinstance(day, date) else (0, 1 << 62)
+        least, most = _day(day) if isinstance(day, date) else (0, ALWAYS_US)
         low, high = (column[i] for column in bounds)
         found.append(
             TableFile(
@@ -118,7 +135,7 @@ def _of_folder(lake: ExistingLake, table: str) -> list[TableFile]:
             continue
         folders = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
         partition: dict[str, object] = {name: unquote(value) for name, value in folders.items()}
-        low, high = 0, 1 << 62
+        low, high = 0, ALWAYS_US
         if "arrival_date" in folders:
             low, high = _day(date.fromisoformat(folders["arrival_date"]))
         found.append(TableFile(path, low, high, written_us, partition))
@@ -130,15 +147,20 @@ def _day(day: date) -> tuple[int, int]:
     return start, start + _DAY_US - 1
 
 
-def is_too_large(lake: ExistingLake, file: TableFile) -> bool:
-    """True for a file of lines that is not looked into."""
-    return lake.about.format == "json" and (lake.storage.size(file.path) or 0) > MAX_JSON_BYTES
-
-
 def last_rows(
-    lake: ExistingLake, table: str, file: TableFile, mask: Mask, *, large: Sequence[str], before: int | None, count: int
+    lake: ExistingLake,
+    table: str,
+    file: TableFile,
+    mask: Mask,
+    *,
+    large: Sequence[str],
+    before: int | None,
+    count: int,
+    until: float,
 ) -> Found:
     """Rows of a file that are wanted, from the last one on.
+
+    However late it is, one row group is read, so that whoever goes on with `below` comes to the end.
 
     Args:
         lake: whose file.
@@ -148,35 +170,55 @@ def last_rows(
         large: columns that are only read of the rows that are handed out.
         before: rows of lower numbers only; None for all.
         count: at most so many.
+        until: of the monotonic clock, after which no other row group is read.
 
     Raises:
+        TooLarge: it is a file of lines that is not looked into.
         TransientError: the storage did not answer.
         PermanentError: the file is gone or cannot be read.
     """
     with reading(lake, table):
         if lake.about.format == "json":
             return _of_lines(lake, table, file, mask, before, count)
-        return _of_parquet(lake, table, file, mask, large, before, count)
+        return _of_parquet(lake, table, file, mask, large, before, count, until)
 
 
 def _of_lines(lake: ExistingLake, table: str, file: TableFile, mask: Mask, before: int | None, count: int) -> Found:
-    content = lake.storage.get(file.path)
-    if content is None:
-        raise PermanentError(f"{file.path} is gone: `compact` or `erase` was faster, open the page anew")
-    rows = rows_of(lines_of(content), table)
+    rows = rows_of(_content(lake, file).splitlines(), table)
     numbers = _wanted(mask(rows), 0, before, count)
-    return Found(numbers, rows.take(pa.array(numbers, pa.int64())))
+    return Found(numbers, rows.take(pa.array(numbers, pa.int64())), numbers[-1] if len(numbers) == count else 0)
+
+
+def _content(lake: ExistingLake, file: TableFile) -> bytes:
+    """The lines of a file, inflated, as far as they are not too large."""
+    size = lake.storage.size(file.path)
+    content = b"" if size is None or size > MAX_JSON_BYTES else lake.storage.get(file.path)
+    if size is None or content is None:
+        raise PermanentError(f"{file.path} is gone: `compact` or `erase` was faster, open the page anew")
+    if content.startswith(_GZIP):
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+            content = packed.read(MAX_JSON_BYTES + 1)
+    if max(size, len(content)) > MAX_JSON_BYTES:
+        raise TooLarge(f"{file.path} is too large to be looked into here: use headgate query")
+    return content
 
 
 def _of_parquet(
-    lake: ExistingLake, table: str, file: TableFile, mask: Mask, large: Sequence[str], before: int | None, count: int
+    lake: ExistingLake,
+    table: str,
+    file: TableFile,
+    mask: Mask,
+    large: Sequence[str],
+    before: int | None,
+    count: int,
+    until: float,
 ) -> Found:
     schema = TABLES[table]
     numbers: list[int] = []
     parts = [schema.empty_table()]
     with lake.storage.arrow_files().open_input_file(file.path) as opened:
         parquet = pq.ParquetFile(opened)
-        end = parquet.metadata.num_rows
+        end = below = parquet.metadata.num_rows
         for group in reversed(range(parquet.num_row_groups)):
             start = end - parquet.metadata.row_group(group).num_rows
             if before is None or start < before:
@@ -186,10 +228,11 @@ def _of_parquet(
                 if found:
                     parts.append(_with_large(parquet, group, rows, [n - start for n in found], large, schema))
                     numbers += found
+                below = numbers[-1] if len(numbers) >= count else start
+                if len(numbers) >= count or time.monotonic() > until:
+                    break
             end = start
-            if len(numbers) >= count:
-                break
-    return Found(numbers, pa.concat_tables(parts))
+    return Found(numbers, pa.concat_tables(parts), below)
 
 
 def _with_large(

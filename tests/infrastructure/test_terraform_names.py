@@ -1,5 +1,6 @@
 """What the infrastructure says of the code is so: settings, handlers, commands, columns, formats; and its own pages."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -40,8 +41,32 @@ def test_a_name_that_the_code_does_not_know_is_found(tmp_path, name, text, probl
 def test_the_configuration_of_a_design_loads_and_agrees_with_its_terraform(folder, modules):
     design, config = modules[folder.resolve()], names.configured(folder)
     assert config.lake.format == design.modules["lake"]["format"]
-    window_hours = modules[ROOT / "modules" / "claims"].variables["window_hours"]["default"]
-    assert config.dedup.window_us == design.modules["claims"].get("window_hours", window_hours) * 3_600_000_000
+    assert config.dedup.window_us == design.variables["window_hours"]["default"] * 3_600_000_000
+
+
+@pytest.mark.parametrize("folder", DESIGNS, ids=lambda folder: folder.name)
+def test_claims_functions_and_jobs_of_a_design_are_told_one_window(folder, modules):
+    called = modules[folder.resolve()].modules
+    assert called["claims"]["window_hours"] == "${var.window_hours}"
+    assert {called[name]["dedup_window"] for name in ("ingest", "job")} == {"${module.claims.window}"}
+    assert called["job"]["settings"] == {"HEADGATE__SOURCE__RETENTION": "${module.stream.retention}"}
+
+
+@pytest.mark.parametrize("folder", DESIGNS, ids=lambda folder: folder.name)
+def test_zones_first_date_and_nodes_of_a_design_are_its_own(folder, modules):
+    design = modules[folder.resolve()]
+    assert design.modules["network"]["zones"] == "${var.zones}"
+    assert design.variables["zones"]["default"] == ["a", "b"]
+    is_listed = design.modules["lake"]["format"] != "delta"  # a Delta table's log knows its dates
+    assert design.modules["lake"].get("first_date") == ("${var.first_date}" if is_listed else None)
+    if design.modules["claims"]["kind"] == "redis":
+        assert design.modules["observability"]["claims_server"] == "${module.claims.server}"
+
+
+@pytest.mark.parametrize("name", ["ingest-lambda", "ingest-firehose", "ingest-service", "nightly-job"])
+def test_what_asks_for_claims_is_told_the_window(name):
+    text = (ROOT / "modules" / name / "main.tf").read_text()
+    assert re.search(r"HEADGATE__DEDUP__WINDOW\s*= var\.dedup_window\b", text)
 
 
 @pytest.mark.parametrize("folder", DESIGNS, ids=lambda folder: folder.name)

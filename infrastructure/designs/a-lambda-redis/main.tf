@@ -21,6 +21,7 @@ module "network" {
 
   name   = local.name
   region = var.region
+  zones  = var.zones
 }
 
 module "stream" {
@@ -42,6 +43,7 @@ module "lake" {
   kms_key_arn   = module.key.arn
   force_destroy = !var.protected
   event_types   = var.event_types
+  first_date    = var.first_date
 }
 
 module "claims" {
@@ -50,6 +52,7 @@ module "claims" {
   name             = "${local.name}-claims"
   kind             = "redis"
   kms_key_arn      = module.key.arn
+  window_hours     = var.window_hours
   retention_hours  = var.retention_hours
   redis_auth_token = var.redis_auth_token
   redis_server     = !contains(var.switched_off, "redis")
@@ -73,6 +76,7 @@ module "ingest" {
   lake_uri                = module.lake.uri
   lake_format             = module.lake.format
   dedup_uri               = module.claims.uri
+  dedup_window            = module.claims.window
   policies                = merge(module.stream.read_policies, module.lake.write_policies, module.claims.policies)
   kms_key_arn             = module.key.arn
   failures_bucket         = "${var.bucket}-failures"
@@ -97,6 +101,8 @@ module "job" {
   lake_uri           = module.lake.uri
   lake_format        = module.lake.format
   dedup_secret_arn   = module.claims.secret_arn
+  dedup_window       = module.claims.window
+  settings           = { HEADGATE__SOURCE__RETENTION = module.stream.retention } # for a replay or rebuild in this task
   policies           = merge(module.lake.write_policies, module.claims.policies)
   network            = local.job_network
   topic_arn          = module.observability.topic_arn
@@ -118,6 +124,6 @@ module "observability" {
   max_rejected    = var.max_rejected
   function_name   = module.ingest.function_name
   mapping         = { uuid = module.ingest.mapping_uuid }
-  claims_server   = module.claims.replication_group_id
+  claims_server   = module.claims.server
   job             = { schedule_group = module.job.schedule_group, not_started_queue = module.job.not_started_queue }
 }

@@ -21,6 +21,7 @@ module "network" {
 
   name   = local.name
   region = var.region
+  zones  = var.zones
 }
 
 module "stream" {
@@ -42,6 +43,7 @@ module "lake" {
   kms_key_arn   = module.key.arn
   force_destroy = !var.protected
   event_types   = var.event_types
+  first_date    = var.first_date
 }
 
 module "claims" {
@@ -50,6 +52,7 @@ module "claims" {
   name                = "${local.name}-claims"
   kind                = "dynamodb"
   kms_key_arn         = module.key.arn
+  window_hours        = var.window_hours
   retention_hours     = var.retention_hours
   deletion_protection = var.protected
 }
@@ -64,6 +67,7 @@ module "ingest" {
   lake_uri             = module.lake.uri
   lake_format          = module.lake.format
   dedup_uri            = module.claims.uri
+  dedup_window         = module.claims.window
   policies             = merge(module.lake.write_policies, module.claims.policies)
   kms_key_arn          = module.key.arn
   deliveries_bucket    = "${var.bucket}-deliveries"
@@ -84,6 +88,8 @@ module "job" {
   lake_uri           = module.lake.uri
   lake_format        = module.lake.format
   dedup_uri          = module.claims.uri
+  dedup_window       = module.claims.window
+  settings           = { HEADGATE__SOURCE__RETENTION = module.stream.retention } # for a replay or rebuild in this task
   delivered_uri      = module.ingest.delivered_uri
   policies           = merge(module.lake.write_policies, module.claims.policies, module.ingest.read_policies)
   network            = local.job_network

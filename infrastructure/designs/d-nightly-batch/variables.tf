@@ -24,6 +24,12 @@ variable "region" {
   type        = string
 }
 
+variable "zones" {
+  description = "Letters of the region's zones to stand in: two or more that this account has."
+  type        = list(string)
+  default     = ["a", "b"]
+}
+
 variable "bucket" {
   description = "Name of the lake's bucket; other buckets begin with it."
   type        = string
@@ -57,6 +63,17 @@ variable "shard_count" {
 variable "retention_hours" {
   description = "Hours for which the stream keeps a record: the time there is to mend a failure."
   type        = number
+}
+
+variable "window_hours" {
+  description = "Hours after its original within which a copy is a duplicate; functions and tasks are told it, and it wins over `[dedup] window`."
+  type        = number
+  default     = 168
+
+  validation {
+    condition     = var.window_hours >= 1 && var.window_hours <= 8760 && var.window_hours == floor(var.window_hours)
+    error_message = "1 to 8760 whole hours."
+  }
 }
 
 variable "function_memory_mb" {
@@ -112,6 +129,12 @@ variable "delivered_days" {
 variable "event_types" {
   description = "Event types that Athena lists; empty: each statement names the types it wants."
   type        = list(string)
+}
+
+variable "first_date" {
+  description = "The first `created_date` that Athena looks for: it does not show older events, and lists a folder for every type and day from then on where a statement names no dates."
+  type        = string
+  default     = "2020-01-01"
 }
 
 variable "endpoint" {

@@ -21,6 +21,7 @@ module "network" {
 
   name   = local.name
   region = var.region
+  zones  = var.zones
 }
 
 module "stream" {
@@ -42,6 +43,7 @@ module "lake" {
   kms_key_arn   = module.key.arn
   force_destroy = !var.protected
   event_types   = var.event_types
+  first_date    = var.first_date
 }
 
 module "claims" {
@@ -51,6 +53,7 @@ module "claims" {
   kind            = "s3"
   bucket          = "${var.bucket}-claims"
   kms_key_arn     = module.key.arn
+  window_hours    = var.window_hours
   retention_hours = var.retention_hours
   force_destroy   = !var.protected
 }
@@ -65,6 +68,7 @@ module "ingest" {
   lake_uri                = module.lake.uri
   lake_format             = module.lake.format
   dedup_uri               = module.claims.uri
+  dedup_window            = module.claims.window
   policies                = merge(module.stream.read_policies, module.lake.write_policies, module.claims.policies)
   kms_key_arn             = module.key.arn
   failures_bucket         = "${var.bucket}-failures"
@@ -84,6 +88,8 @@ module "job" {
   lake_uri           = module.lake.uri
   lake_format        = module.lake.format
   dedup_uri          = module.claims.uri
+  dedup_window       = module.claims.window
+  settings           = { HEADGATE__SOURCE__RETENTION = module.stream.retention } # for a replay or rebuild in this task
   policies           = merge(module.lake.write_policies, module.claims.policies)
   network            = local.job_network
   topic_arn          = module.observability.topic_arn

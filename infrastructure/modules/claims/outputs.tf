@@ -4,6 +4,11 @@ output "uri" {
   sensitive   = true
 }
 
+output "window" {
+  description = "The window, as a duration for HEADGATE__DEDUP__WINDOW: functions and tasks ask for claims as long as these are kept."
+  value       = "${var.window_hours}h"
+}
+
 output "policies" {
   description = "Policy documents that let a role use the store, by name; none for redis, which asks for its password."
   value = {
@@ -22,7 +27,7 @@ output "table_name" {
   value       = local.is_dynamodb ? aws_dynamodb_table.this[0].name : null
 }
 
-output "replication_group_id" {
-  description = "Name of the server, of the kind redis; else null."
-  value       = local.has_server ? aws_elasticache_replication_group.this[0].replication_group_id : null
+output "server" {
+  description = "Replication group and number of its nodes, of the kind redis; else null."
+  value       = local.has_server ? { name = aws_elasticache_replication_group.this[0].replication_group_id, nodes = var.redis.nodes } : null
 }

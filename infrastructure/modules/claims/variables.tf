@@ -29,8 +29,8 @@ variable "window_hours" {
   default     = 168
 
   validation {
-    condition     = var.window_hours >= 1
-    error_message = "At least one hour."
+    condition     = var.window_hours >= 1 && var.window_hours == floor(var.window_hours)
+    error_message = "Whole hours, at least one."
   }
 }
 

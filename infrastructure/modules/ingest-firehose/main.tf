@@ -26,6 +26,7 @@ module "function" {
     HEADGATE__LAKE__URI         = var.lake_uri
     HEADGATE__LAKE__FORMAT      = var.lake_format
     HEADGATE__DEDUP__STORE      = var.dedup_uri
+    HEADGATE__DEDUP__WINDOW     = var.dedup_window
     HEADGATE__SOURCE__RETENTION = var.stream.retention # claims remember for as long as a record can come again
     HEADGATE__LOG__FORMAT       = "json"
   })

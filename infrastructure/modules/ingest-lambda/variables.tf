@@ -61,6 +61,16 @@ variable "dedup_uri" {
   }
 }
 
+variable "dedup_window" {
+  description = "How much later than its original a copy is still a duplicate, as the claim store was told; wins over the configuration file."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]*[hd]$", var.dedup_window))
+    error_message = "The window is a duration in hours or days, as in 168h."
+  }
+}
+
 variable "policies" {
   description = "Policy documents of the role, by name: those of stream, lake and claims."
   type        = map(string)

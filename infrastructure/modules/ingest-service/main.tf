@@ -21,6 +21,7 @@ module "task" {
   environment = merge(var.settings, {
     HEADGATE_CONFIG             = var.config_path
     HEADGATE__LAKE__FORMAT      = var.lake_format
+    HEADGATE__DEDUP__WINDOW     = var.dedup_window
     HEADGATE__SOURCE__RETENTION = var.stream.retention # claims remember for as long as a record can come again
     HEADGATE__LOG__FORMAT       = "json"
   }, var.dedup_secret_arn == null ? { HEADGATE__DEDUP__STORE = var.dedup_uri } : {})

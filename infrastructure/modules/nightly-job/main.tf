@@ -24,7 +24,7 @@ module "task" {
 
   environment = merge(
     var.settings,
-    { HEADGATE_CONFIG = var.config_path, HEADGATE__LOG__FORMAT = "json" },
+    { HEADGATE_CONFIG = var.config_path, HEADGATE__DEDUP__WINDOW = var.dedup_window, HEADGATE__LOG__FORMAT = "json" },
     var.delivered_uri == null ? {} : { HEADGATE__FIREHOSE__DELIVERED = var.delivered_uri },
     var.dedup_uri == null ? {} : { HEADGATE__DEDUP__STORE = var.dedup_uri },
   )

@@ -11,6 +11,9 @@ locals {
   stream_dimensions   = { StreamName = var.stream_name }
   headgate_dimensions = { Function = var.function_name, Lake = var.lake_uri }
 
+  # 001, 002: how ElastiCache names the nodes of a group.
+  claims_nodes = var.claims_server == null ? [] : [for position in range(var.claims_server.nodes) : format("%03d", position + 1)]
+
   # Half of what the stream keeps: the other half is the time to mend it.
   iterator_age_ms = var.retention_hours * 3600 * 1000 * var.lag_share_of_retention
 
@@ -102,6 +105,12 @@ locals {
       threshold   = 1, comparison = "LessThanThreshold", periods = 3, seconds = 300
       missing     = "notBreaching", dimensions = { DeliveryStreamName = var.delivery_stream_name }
     }
+    firehose-partitions = {
+      description = "More event types and dates at once than Firehose holds open (500, unless AWS raised it): further records go to errors/, judged and not delivered; `headgate verify` names them. Ask AWS for more, or lower buffer_seconds."
+      namespace   = "AWS/Firehose", metric = "PartitionCountExceeded", statistic = "Maximum"
+      threshold   = 0, comparison = "GreaterThanThreshold", periods = 1, seconds = 60
+      missing     = "notBreaching", dimensions = { DeliveryStreamName = var.delivery_stream_name }
+    }
   }
 
   of_service = var.service == null ? {} : {
@@ -120,11 +129,13 @@ locals {
       threshold   = 0, comparison = "GreaterThanThreshold", periods = 1, seconds = 300
       missing     = "notBreaching", dimensions = { QueueName = var.job.not_started_queue }
     }
+    # Speaks by losing its data: to take what is missing for breaching would be an alarm from the first apply to the first
+    # midnight. By hours, because CloudWatch looks some periods further back for data than it is told.
     job-not-due = {
-      description = "A day passed without the nightly job being started."
+      description = "A day passed without the nightly job being started: no data is the alarm here. Is the schedule there and enabled?"
       namespace   = "AWS/Scheduler", metric = "InvocationAttemptCount", statistic = "Sum"
-      threshold   = 1, comparison = "LessThanThreshold", periods = 1, seconds = 86400
-      missing     = "breaching", dimensions = { ScheduleGroup = var.job.schedule_group }
+      threshold   = 1, comparison = "LessThanThreshold", periods = 26, seconds = 3600
+      missing     = "missing", dimensions = { ScheduleGroup = var.job.schedule_group }
     }
   }
 
@@ -137,20 +148,21 @@ locals {
     }
   }
 
-  of_redis = var.claims_server == null ? {} : {
-    claims-memory = {
+  # Each node: after a fail-over the primary is another one.
+  of_redis = merge([for node in local.claims_nodes : {
+    "claims-memory-${node}" = {
       description = "Redis is nearly full: with noeviction it will refuse claims and the stream will wait. Take a larger node."
       namespace   = "AWS/ElastiCache", metric = "DatabaseMemoryUsagePercentage", statistic = "Maximum"
       threshold   = 80, comparison = "GreaterThanThreshold", periods = 3, seconds = 300
-      missing     = "breaching", dimensions = { CacheClusterId = "${var.claims_server}-001" }
+      missing     = "breaching", dimensions = { CacheClusterId = "${var.claims_server.name}-${node}" }
     }
-    claims-evicted = {
+    "claims-evicted-${node}" = {
       description = "Redis evicted claims, which its parameters forbid: duplicates may pass. Headgate fills a new generation."
       namespace   = "AWS/ElastiCache", metric = "Evictions", statistic = "Sum"
       threshold   = 0, comparison = "GreaterThanThreshold", periods = 1, seconds = 60
-      missing     = "notBreaching", dimensions = { CacheClusterId = "${var.claims_server}-001" }
+      missing     = "notBreaching", dimensions = { CacheClusterId = "${var.claims_server.name}-${node}" }
     }
-  }
+  }]...)
 
   alarms = merge(
     local.every, local.of_function, local.of_mapping, local.of_firehose,
@@ -223,6 +235,9 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   treat_missing_data  = each.value.missing
   alarm_actions       = [aws_sns_topic.this.arn]
   ok_actions          = [aws_sns_topic.this.arn]
+
+  # An alarm begins without data, and only a change is told.
+  insufficient_data_actions = each.value.missing == "missing" ? [aws_sns_topic.this.arn] : []
 }
 
 locals {
@@ -253,7 +268,7 @@ locals {
       { title = "Claims: write units", stat = "Sum", metrics = [["AWS/DynamoDB", "ConsumedWriteCapacityUnits", "TableName", var.claims_table], ["AWS/DynamoDB", "WriteThrottleEvents", "TableName", var.claims_table]] },
     ]]),
     flatten([for _ in var.claims_server[*] : [
-      { title = "Claims: memory, %", stat = "Maximum", metrics = [["AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "CacheClusterId", "${var.claims_server}-001"]] },
+      { title = "Claims: memory, %", stat = "Maximum", metrics = [for node in local.claims_nodes : ["AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "CacheClusterId", "${var.claims_server.name}-${node}"]] },
     ]]),
   )
 }

@@ -142,7 +142,7 @@ variable "claims_table" {
 }
 
 variable "claims_server" {
-  description = "Replication group of the claims, where they are in Redis."
-  type        = string
+  description = "Replication group of the claims and number of its nodes, where they are in Redis."
+  type        = object({ name = string, nodes = number })
   default     = null
 }

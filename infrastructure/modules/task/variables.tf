@@ -71,19 +71,27 @@ variable "cpu" {
   default     = 1024
 
   validation {
-    condition     = contains([512, 1024, 2048, 4096, 8192, 16384], var.cpu)
-    error_message = "512, 1024, 2048, 4096, 8192 or 16384."
+    condition     = contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.cpu)
+    error_message = "256, 512, 1024, 2048, 4096, 8192 or 16384."
   }
 }
 
 variable "memory_mb" {
-  description = "Memory in MB; Fargate takes 2 to 8 times the processors in GB."
+  description = "Memory in MB; what Fargate takes depends on the processor."
   type        = number
   default     = 4096
 
   validation {
-    condition     = var.memory_mb >= var.cpu * 2 && var.memory_mb <= var.cpu * 8
-    error_message = "Fargate takes 2 to 8 GB for each processor."
+    condition = contains(lookup({
+      256   = [512, 1024, 2048]
+      512   = range(1024, 4096 + 1, 1024)
+      1024  = range(2048, 8192 + 1, 1024)
+      2048  = range(4096, 16384 + 1, 1024)
+      4096  = range(8192, 30720 + 1, 1024)
+      8192  = range(16384, 61440 + 1, 4096)
+      16384 = range(32768, 122880 + 1, 8192)
+    }, var.cpu, []), var.memory_mb)
+    error_message = "Fargate takes for cpu 256: 512, 1024 or 2048; 512: 1024 to 4096; 1024: 2048 to 8192; 2048: 4096 to 16384; 4096: 8192 to 30720, all by 1024; 8192: 16384 to 61440 by 4096; 16384: 32768 to 122880 by 8192."
   }
 }
 

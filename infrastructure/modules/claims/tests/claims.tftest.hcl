@@ -53,6 +53,11 @@ run "redis_never_evicts_and_takes_over" {
   }
 
   assert {
+    condition     = output.server.nodes == 2
+    error_message = "Alarms watch both."
+  }
+
+  assert {
     condition     = aws_elasticache_replication_group.this[0].transit_encryption_mode == "required" && aws_elasticache_replication_group.this[0].at_rest_encryption_enabled
     error_message = "Encrypted on the way and at rest."
   }
@@ -89,6 +94,30 @@ run "registry_in_s3_expires_after_window_and_retention" {
     condition     = !contains(jsondecode(output.policies.claims).Statement[0].Action, "s3:DeleteObject")
     error_message = "Claims in S3 are never deleted by Headgate."
   }
+}
+
+run "registry_in_s3_is_kept_for_a_longer_window" {
+  variables {
+    kind            = "s3"
+    bucket          = "headgate-claims-bucket"
+    window_hours    = 720
+    retention_hours = 168
+  }
+
+  assert {
+    condition     = local.claim_days == 38 && output.window == "720h"
+    error_message = "30 days of window, 7 of retention, and a day; and functions are told the same window."
+  }
+}
+
+run "windows_are_whole_hours" {
+  command = plan
+
+  variables {
+    window_hours = 0.5
+  }
+
+  expect_failures = [var.window_hours]
 }
 
 run "redis_needs_a_password" {

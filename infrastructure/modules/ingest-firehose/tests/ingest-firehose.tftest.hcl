@@ -9,6 +9,7 @@ variables {
   lake_uri          = "s3://headgate-lake/lake"
   lake_format       = "json"
   dedup_uri         = "dynamodb://headgate-claims"
+  dedup_window      = "720h"
   policies          = {}
   kms_key_arn       = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
   deliveries_bucket = "headgate-deliveries"

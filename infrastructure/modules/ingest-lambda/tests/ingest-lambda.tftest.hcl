@@ -9,6 +9,7 @@ variables {
   lake_uri        = "s3://headgate-lake/lake"
   lake_format     = "delta"
   dedup_uri       = "dynamodb://headgate-claims"
+  dedup_window    = "720h"
   policies        = {}
   kms_key_arn     = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
   failures_bucket = "headgate-failures"
@@ -61,10 +62,11 @@ run "embedded_claims_are_refused" {
   command = plan
 
   variables {
-    dedup_uri = "rocksdb:/tmp/claims"
+    dedup_uri    = "rocksdb:/tmp/claims"
+    dedup_window = "a week"
   }
 
-  expect_failures = [var.dedup_uri]
+  expect_failures = [var.dedup_uri, var.dedup_window]
 }
 
 run "lake_and_stream_must_be_ones" {

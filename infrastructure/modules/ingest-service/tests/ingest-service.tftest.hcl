@@ -3,15 +3,16 @@ mock_provider "aws" {
 }
 
 variables {
-  name        = "headgate-test"
-  image_uri   = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/headgate@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  stream      = { name = "events", retention = "48h" }
-  lake_uri    = "s3://headgate-lake/lake"
-  lake_format = "delta"
-  dedup_uri   = "dynamodb://headgate-claims"
-  policies    = {}
-  kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
-  network     = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"], has_public_address = true }
+  name         = "headgate-test"
+  image_uri    = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/headgate@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  stream       = { name = "events", retention = "48h" }
+  lake_uri     = "s3://headgate-lake/lake"
+  lake_format  = "delta"
+  dedup_uri    = "dynamodb://headgate-claims"
+  dedup_window = "720h"
+  policies     = {}
+  kms_key_arn  = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+  network      = { subnet_ids = ["subnet-1"], security_group_ids = ["sg-1"], has_public_address = true }
 }
 
 run "old_consumer_ends_before_the_new_one_begins" {
@@ -28,6 +29,13 @@ run "old_consumer_ends_before_the_new_one_begins" {
   assert {
     condition     = aws_ecs_service.this.desired_count == 1 && aws_ecs_service.this.deployment_circuit_breaker[0].rollback
     error_message = "One consumer; a version that does not start is taken back."
+  }
+}
+
+run "task_is_told_the_window" {
+  assert {
+    condition     = one([for setting in output.containers[0].environment : setting.value if setting.name == "HEADGATE__DEDUP__WINDOW"]) == "720h"
+    error_message = "The window that the claims are kept for."
   }
 }
 

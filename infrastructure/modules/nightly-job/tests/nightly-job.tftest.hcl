@@ -9,6 +9,7 @@ variables {
   lake_format   = "delta"
   delivered_uri = "s3://headgate-deliveries/delivered"
   dedup_uri     = "dynamodb://headgate-claims"
+  dedup_window  = "720h"
   policies      = {}
   kms_key_arn   = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
   topic_arn     = "arn:aws:sns:eu-west-1:123456789012:alarms"
@@ -39,6 +40,13 @@ run "job_builds_then_compacts_at_midnight" {
   assert {
     condition     = jsondecode(aws_cloudwatch_event_rule.failed[0].event_pattern).detail["$or"][0].containers.exitCode[0]["anything-but"][0] == 0
     error_message = "A job that fails is heard of."
+  }
+}
+
+run "job_is_told_the_window" {
+  assert {
+    condition     = alltrue([for container in output.containers : one([for setting in container.environment : setting.value if setting.name == "HEADGATE__DEDUP__WINDOW"]) == "720h"])
+    error_message = "The window that the claims are kept for."
   }
 }
 

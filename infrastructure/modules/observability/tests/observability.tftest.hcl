@@ -19,14 +19,15 @@ run "everything_is_watched_where_everything_is_there" {
     service              = { cluster = "c", name = "s" }
     job                  = { schedule_group = "g", not_started_queue = "q" }
     claims_table         = "t"
-    claims_server        = "r"
+    claims_server        = { name = "r", nodes = 2 }
   }
 
   assert {
     condition = length(setsubtract([
       "stream-reading-behind", "stream-refuses-writes", "rejected", "stale", "late", "function-errors", "function-throttles",
-      "function-slow", "function-behind", "mapping-dropped", "mapping-gave-up", "firehose-stale", "firehose-transform",
-      "service-down", "job-not-started", "job-not-due", "claims-throttled", "claims-memory", "claims-evicted",
+      "function-slow", "function-behind", "mapping-dropped", "mapping-gave-up", "firehose-stale", "firehose-transform", "firehose-partitions",
+      "service-down", "job-not-started", "job-not-due", "claims-throttled", "claims-memory-001", "claims-memory-002",
+      "claims-evicted-001", "claims-evicted-002",
     ], keys(aws_cloudwatch_metric_alarm.this))) == 0
     error_message = "An alarm is missing."
   }
@@ -34,6 +35,26 @@ run "everything_is_watched_where_everything_is_there" {
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length(alarm.alarm_actions) == 1 && length(alarm.alarm_description) > 40])
     error_message = "Every alarm is heard, and says what to do."
+  }
+
+  assert {
+    condition     = [for node in ["001", "002"] : aws_cloudwatch_metric_alarm.this["claims-evicted-${node}"].dimensions.CacheClusterId] == ["r-001", "r-002"]
+    error_message = "Each node: after a fail-over the primary is another one."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["firehose-partitions"].metric_name == "PartitionCountExceeded" && aws_cloudwatch_metric_alarm.this["firehose-partitions"].dimensions == tomap({ DeliveryStreamName = "headgate-test" })
+    error_message = "Records beyond the limit of partitions go to errors/."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["job-not-due"].treat_missing_data == "missing" && length(aws_cloudwatch_metric_alarm.this["job-not-due"].insufficient_data_actions) == 1
+    error_message = "Quiet until the first midnight, and heard when a day passes without a start."
+  }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.period * alarm.evaluation_periods <= (alarm.period < 3600 ? 86400 : 604800)])
+    error_message = "CloudWatch looks back for a day, and for seven by hours."
   }
 
   assert {

@@ -76,3 +76,89 @@ run "containers_have_names_of_their_own" {
 
   expect_failures = [var.containers, var.environment]
 }
+
+run "smallest_size_is_one" {
+  command = plan
+
+  variables {
+    cpu       = 256
+    memory_mb = 512
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.this.cpu == "256" && aws_ecs_task_definition.this.memory == "512"
+    error_message = "Fargate takes it."
+  }
+}
+
+run "four_processors_have_30_gb" {
+  command = plan
+
+  variables {
+    cpu       = 4096
+    memory_mb = 30720
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.this.cpu == "4096" && aws_ecs_task_definition.this.memory == "30720"
+    error_message = "Fargate takes it."
+  }
+}
+
+run "largest_size_is_one" {
+  command = plan
+
+  variables {
+    cpu       = 16384
+    memory_mb = 122880
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.this.cpu == "16384" && aws_ecs_task_definition.this.memory == "122880"
+    error_message = "Fargate takes it."
+  }
+}
+
+run "four_processors_never_have_32_gb" {
+  command = plan
+
+  variables {
+    cpu       = 4096
+    memory_mb = 32768
+  }
+
+  expect_failures = [var.memory_mb]
+}
+
+run "a_quarter_of_a_processor_has_no_3_gb" {
+  command = plan
+
+  variables {
+    cpu       = 256
+    memory_mb = 3072
+  }
+
+  expect_failures = [var.memory_mb]
+}
+
+run "memory_comes_in_steps" {
+  command = plan
+
+  variables {
+    cpu       = 1024
+    memory_mb = 2560
+  }
+
+  expect_failures = [var.memory_mb]
+}
+
+run "memory_of_large_tasks_comes_in_larger_steps" {
+  command = plan
+
+  variables {
+    cpu       = 8192
+    memory_mb = 17408
+  }
+
+  expect_failures = [var.memory_mb]
+}

@@ -201,7 +201,7 @@ def measure(path: Path, what: str) -> None:
         again = time.perf_counter()
         get(url)
         second = time.perf_counter() - again
-        window = wait(url, began, lambda view: view["shown"]["window"])
+        window = wait(url, began, lambda view: view["points"])
         whole = wait(url, began, lambda view: not view["note"])
         browsed = time.perf_counter()
         get(f"{url}rejects")

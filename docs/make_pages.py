@@ -199,7 +199,10 @@ def metrics_page() -> str:
         + _metrics(RUN_METRICS)
         + "\nBeside them stand `process_cpu_seconds_total`, `process_resident_memory_bytes` and their like.\n\n"
         "## What the dashboard tells\n\n`headgate dashboard` serves `/metrics`, too: the same figures of what came in, "
-        "of the whole lake instead of a process, and\nthese of the lake itself.\n\n"
+        "of the whole lake instead of a process, and\nthese of the lake itself. While it runs its counters only grow: "
+        "a type that was counted as `other` before an event of it\nwas accepted goes on under its own name, and what a "
+        "replay takes back stays counted, beside what becomes of it. Started\nanew, it counts what the lake holds "
+        "then.\n\n"
         + _metrics(LAKE_METRICS)
         + "\n## CloudWatch\n\nFunctions write a line of CloudWatch embedded metric format an invocation "
         "(`[telemetry] emf`), namespace `Headgate`,\ndimensions `Function` and `Lake`. What is not known in an "

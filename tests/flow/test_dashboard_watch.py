@@ -16,6 +16,7 @@ from headgate.errors import TransientError
 from headgate.jobs.existing import ExistingLake, find_lake
 from headgate.lake.lake import LakeOptions, TableLake, open_or_create
 from headgate.records import Counts
+from headgate.report import gather
 from headgate.report.dashboard import past
 from headgate.report.dashboard import watch as watch_module
 from headgate.report.dashboard.loop import Loop
@@ -203,20 +204,65 @@ def test_the_newest_hour_is_there_before_all_was_read(tmp_path: Path, monkeypatc
     assert followed.windows["all"].total.received == 2 * PER_COMMIT
 
 
+def test_a_history_that_fails_midway_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits(tmp_path / "lake", "json", ages_us=[3 * MINUTE_US, 2 * MINUTE_US, MINUTE_US]).close()
+    made: list[past.Gathering] = []
+    add, begin = past.Gathering._add, past.Gathering.__init__
+
+    def noted(gathering: past.Gathering, *args: object, **limits: object) -> None:
+        made.append(gathering)
+        begin(gathering, *args, **limits)
+
+    def failing(gathering: past.Gathering, numbers: range) -> None:
+        if gathering.history.since_us is None and numbers[0] == 3:
+            raise TransientError("the bucket does not answer")
+        add(gathering, numbers)
+
+    monkeypatch.setattr(past.Gathering, "__init__", noted)
+    monkeypatch.setattr(gather, "ENTRIES_AT_ONCE", 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(past.Gathering, "_add", failing)
+        followed = Past(find_lake(str(tmp_path / "lake")), Clock().now_us)
+        for _ in range(3):
+            with pytest.raises(TransientError):
+                followed.round()
+            assert (followed.totals, followed.progress.is_complete) == (None, False)
+    assert followed.round()
+    assert len(made) == 2  # of the last hour, and of everything
+    assert followed.windows["all"].total.received == 3 * PER_COMMIT
+    assert followed.progress.is_complete
+
+
+def test_a_loop_that_ended_says_so_and_not_that_it_waits(
+    stalling: ExistingLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)  # the terminal says why
+    clock = Clock()
+    with watching(stalling, clock) as watch:
+        watch.look(LONG)
+        monkeypatch.setattr(watch, "_heads", lambda *args: {}[args])  # what no storage raises
+        wait_until(lambda: told, "the end of the thread")
+        clock.ahead_us = HOUR_US
+        assert "reading has stopped" in (watch.freshness.problem or "")
+
+
 def test_a_loop_outlives_failures_and_says_what_they_were() -> None:
     tries: list[int] = []
+    goes_on = threading.Event()
 
     def work() -> float:
         tries.append(1)
         if len(tries) == 1:
             raise OSError("gone  \n away")
+        goes_on.wait(LONG)
         return LONG
 
     loop = Loop("test", work, Clock().now_us)
     loop.start()
-    wait_until(lambda: loop.problem or len(tries) > 1, "the failure")
-    assert loop.problem in ("gone away", None)
-    loop.wake()
-    wait_until(lambda: len(tries) == 2 and loop.done_us, "another try")
+    wait_until(lambda: len(tries) == 2, "another try")
+    assert loop.problem == "gone away"
+    goes_on.set()
+    wait_until(lambda: loop.done_us, "its end")
     assert loop.problem is None
     loop.stop()

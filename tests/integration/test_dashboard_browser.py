@@ -184,7 +184,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     claims = MemoryClaimStore()
     World(stream, LocalStorage(folder), "delta", lambda: claims).run(Attempt(fields=HOSTILE[1:2]))
     with dashboard(folder, tmp_path_factory.mktemp("logs")) as found:
-        wait_until(lambda: not (view := found.live("?range=all"))["note"] and view["shown"]["health"], "the history")
+        wait_until(lambda: not (view := found.live("?range=all"))["note"] and view["lists"]["tables"], "the history")
         yield found
 
 

@@ -42,7 +42,7 @@ def shown(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dash
 
 def whole(found: Dashboard) -> dict:
     """The view once everything was read."""
-    wait_until(lambda: not (view := found.live())["note"] and view["shown"]["health"], "the whole history")
+    wait_until(lambda: not (view := found.live())["note"] and view["lists"]["tables"], "the whole history")
     return found.live()
 
 
@@ -208,7 +208,7 @@ def test_another_lake_in_its_place_is_shown_from_its_beginning(tmp_path: Path) -
         (tmp_path / "b.jsonl").write_text(EVENT % 1)
         ok("run", tmp_path / "b.jsonl", lake)
         wait_until(lambda: found.live()["texts"]["received"] == "1", "the other lake")
-        wait_until(lambda: found.live()["texts"]["window_received"] == "1", "its history")
+        wait_until(lambda: [row[2]["text"] for row in found.live()["lists"]["types"]] == ["1"], "its history")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

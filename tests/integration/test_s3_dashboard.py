@@ -22,7 +22,7 @@ def test_a_bucket_that_stops_answering_is_told_and_found_again(moto: Moto, tmp_p
     with fault_proxy(moto.port, tmp_path / "proxy") as proxy:
         shown_env = {**env, "HEADGATE__STORAGE__ENDPOINT_URL": proxy.endpoint_url}
         with dashboard(uri, tmp_path / "logs", env=shown_env) as found:
-            wait_until(lambda: not (view := found.live())["note"] and view["shown"]["health"], "the whole history")
+            wait_until(lambda: not (view := found.live())["note"] and view["lists"]["tables"], "the whole history")
             assert found.live()["texts"]["received"] == "46"
             assert "{broken" in found.get("/rejects").body
             link = found.get("/duplicates").body.split('class="closer" href="')[1].split('"')[0]

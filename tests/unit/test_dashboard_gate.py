@@ -116,6 +116,29 @@ def test_an_address_that_cannot_be_read_is_refused(environ: dict[str, str]) -> N
         read_request(environ)
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        'a={"x":"y z"}',
+        "theme=dark mode",
+        "x[1]=2",
+        "sess=\xe9",
+        "=",
+        "",
+        "alone",
+        'q="open',
+        "a=b=c",
+        "expires=Thu, 01 Jan",
+        "$Version=1",
+        "a b=1",
+    ],
+)
+def test_cookies_of_other_servers_of_the_host_lock_nobody_out(foreign: str) -> None:
+    ((name, value),) = cookie_of(GATE.refusal(Request(host=HOST, query={"token": TOKEN}))).items()
+    for header in (f"{foreign}; {name}={value}", f"{name}={value}; {foreign}", f"{foreign};{name}={value};{foreign}"):
+        assert status(GATE, cookies=read_request({"HTTP_COOKIE": header}).cookies) == 200, header
+
+
 def test_broken_cookies_are_none() -> None:
     assert read_request({"HTTP_COOKIE": "=;;; a=b\x01; {"}).path == "/"
 

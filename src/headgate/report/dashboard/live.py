@@ -10,13 +10,13 @@ from headgate.ports import LedgerState
 from headgate.report.dashboard import words
 from headgate.report.dashboard.geometry import spark
 from headgate.report.dashboard.view import Cell, Row, View, number, text
-from headgate.report.dashboard.watch import Seen
+from headgate.report.dashboard.watch import KEPT_US, Seen
 
 PARTS = ("received", "accepted", "duplicates", "rejected")
 SHOWN_COMMITS = 8
 SHOWN_SHARDS = 8
 PULSE_US = 2_000_000  # microseconds; width of a step of the line beside the rates
-PULSE_STEPS = 45
+PULSE_STEPS = KEPT_US // PULSE_US
 _SMALL_BYTES = 8 << 20  # bytes; files of events below that on average are worth joining
 _MANY_FILES = 500
 _QUIET_US = 600_000_000  # microseconds without a commit after which a lake is called quiet
@@ -25,11 +25,10 @@ _QUIET_US = 600_000_000  # microseconds without a commit after which a lake is c
 def add_ledger(view: View, seen: Seen, now_us: int) -> None:
     """Totals, rates and commits."""
     state = seen.state
-    view.shown["ledger"] = state is not None
     view.texts |= dict.fromkeys(PARTS, "–")
     view.texts |= dict.fromkeys([f"{name}_{what}" for name in PARTS for what in ("rate", "share")], "–")
     view.texts |= {"conserved": "reading the ledger", "entry": "–", "event_types": "–", "writer": "–"}
-    view.lists["commits"], view.paths["pulse"], view.shown["is_conserved"] = [], "", False
+    view.lists["commits"], view.paths["pulse"], view.flags["is_conserved"] = [], "", False
     view.times["committed"] = 0
     rates = seen.rates(now_us)
     if state is None:
@@ -40,7 +39,7 @@ def add_ledger(view: View, seen: Seen, now_us: int) -> None:
         view.texts[f"{name}_share"] = words.share(total, state.counts.received)
     is_conserved = state.counts.is_conserved
     view.texts["conserved"] = "conserved: nothing is missing" if is_conserved else "NOT conserved: run headgate verify"
-    view.shown["is_conserved"] = is_conserved
+    view.flags["is_conserved"] = is_conserved
     view.texts["entry"] = words.count(state.number)
     view.texts["event_types"] = words.count(len(state.event_types))
     view.texts["writer"] = text(_writer(state.writer)).text
@@ -80,7 +79,6 @@ def _commit(head: Head) -> Row:
 
 def add_health(view: View, health: Status | None) -> None:
     """Files, shards and claims."""
-    view.shown["health"] = health is not None
     view.lists["tables"], view.lists["shards"] = [], []
     view.texts |= {"claims": "–", "unpublished": "–", "lease": "–", "more_shards": ""}
     if health is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import duckdb
@@ -27,16 +28,17 @@ class Loop:
         problem: why the last round failed; None where it did not.
     """
 
-    def __init__(self, name: str, work: Callable[[], float], now_us: Callable[[], int]) -> None:
+    def __init__(self, name: str, work: Callable[[], float], now_us: Callable[[], int], *, rests: float = 0.0) -> None:
         """Keep what is to be done.
 
         Args:
             name: of the thread.
             work: one round; returns the seconds until the next one.
             now_us: wall clock.
+            rests: after a round that ended well, so many times as long as that took, whoever wakes it.
         """
-        self._work, self._now_us = work, now_us
-        self._wake, self._is_stopped = threading.Event(), False
+        self._work, self._now_us, self._rests = work, now_us, rests
+        self._wake, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.done_us, self.began_us = 0, 0
         self.problem: str | None = None
@@ -46,21 +48,25 @@ class Loop:
         self._thread.start()
 
     def wake(self) -> None:
-        """Begin the next round now, where none is under way."""
+        """Begin the next round now, or once the one under way has ended and its rest is over."""
         self._wake.set()
 
     def stop(self) -> None:
         """Begin no other round; one that is under way, in a storage that does not answer, is not waited for."""
-        self._is_stopped = True
+        self._stopped.set()
         self._wake.set()
 
     def _run(self) -> None:
         try:
-            while not self._is_stopped:
+            while not self._stopped.is_set():
                 self._wake.clear()
-                self._wake.wait(self._round())
+                began = time.monotonic()
+                pause = self._round()
+                rest = 0.0 if self.problem else self._rests * (time.monotonic() - began)
+                self._stopped.wait(rest)
+                self._wake.wait(max(0.0, pause - rest))
         finally:
-            if not self._is_stopped:
+            if not self._stopped.is_set():
                 self.problem = "reading has stopped: the terminal of the dashboard says why; start it again"
 
     def _round(self) -> float:
@@ -72,5 +78,6 @@ class Loop:
             pause = _PAUSE_SECONDS
         else:
             self.done_us, self.problem = self._now_us(), None
-        self.began_us = 0
+        finally:
+            self.began_us = 0
         return pause

@@ -2,11 +2,15 @@
 
 They are counters of the lake, not of a process: they go on where a consumer is started anew, and are those of all
 consumers together. Before the history was read they are left out, so that a scrape never sees half of a counter.
+
+Law: while the dashboard runs no counter falls. What a type counted before it had a label stays in `other`, and what a
+replay takes back stays counted.
 """
 
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -21,7 +25,7 @@ from headgate.telemetry.families import family, info, quality_families
 from headgate.telemetry.sums import QualitySums, Sums, TypeLabels
 
 _SECOND_US = 1_000_000
-_SAME = ("received", "accepted", "duplicates", "conflicts", "rejected", "payload_bytes")
+_SAME = ("received", "accepted", "rejected", "payload_bytes")
 _MAPS = ("reasons", "warnings", "missing", "looked", "rule_passes", "rule_failures", "units", "latency", "staging")
 
 TABLE_ROWS = c.Metric(name="headgate_table_rows", kind="gauge", labels=("table",), help="Rows that readers see.")
@@ -50,6 +54,33 @@ class _Size(NamedTuple):
     size_bytes: int
 
 
+class Counters:
+    """Figures of one lake by label, counted on from scrape to scrape. One thread at a time."""
+
+    def __init__(self, limit: int) -> None:
+        """Nothing is counted.
+
+        Args:
+            limit: event types with a label of their own.
+        """
+        self.sums = QualitySums(0)  # labels are given here
+        self._labels = TypeLabels(limit)
+        self._known: ByType = {}
+
+    def follow(self, totals: ByType) -> None:
+        """Count what was added since the last call; what became less is left as it is.
+
+        Args:
+            totals: of the whole history by type.
+        """
+        for name, figures in sorted(totals.items(), key=lambda item: -item[1].received):
+            label = self._labels.label(name, is_known=figures.accepted + figures.duplicates > 0)
+            before = self._known.get(name, Figures())
+            _count(self.sums.by_label.setdefault(label, Sums()), figures, before)
+            self.sums.dedup_seconds += max(0, figures.dedup_us - before.dedup_us) / _SECOND_US
+        self._known = totals
+
+
 class LakeMetrics(Collector):
     """What is known of a lake, as families; asks nothing of the lake itself."""
 
@@ -60,14 +91,14 @@ class LakeMetrics(Collector):
             watch: of the lake.
             limit: event types with a label of their own.
         """
-        self._watch = watch
-        self._labels = TypeLabels(limit)
+        self._watch, self._limit = watch, limit
+        self._counters, self._lake_id = Counters(limit), ""
+        self._lock = threading.Lock()
 
     def collect(self) -> Iterator[Family]:
         """All families, as they stand now."""
         watch = self._watch
-        if (totals := watch.totals) is not None:
-            yield from quality_families(self._sums(totals))
+        yield from self._counted()
         seen = watch.seen
         if seen.state is not None:
             yield family(LAKE_NUMBER, [((), seen.state.number)])
@@ -83,28 +114,36 @@ class LakeMetrics(Collector):
         yield family(c.READY, [((), float(fresh.problem is None and seen.state is not None))])
         yield info(c.BUILD, {"version": __version__, "python": platform.python_version()})
 
-    def _sums(self, totals: ByType) -> QualitySums:
-        """Figures by type under few labels; a type keeps its label for as long as this process lives."""
-        found = QualitySums(0)
-        for name, figures in sorted(totals.items(), key=lambda item: -item[1].received):
-            label = self._labels.label(name, is_known=figures.accepted + figures.duplicates > 0)
-            _add(found.by_label.setdefault(label, Sums()), figures)
-            found.dedup_seconds += figures.dedup_us / _SECOND_US
-        window = self._watch.any_window()
-        lags = window.lags if window is not None else {}
-        newest = max((lag.staged_us for lag in lags.values()), default=0)
-        found.shard_lag = {shard: lag.seconds for shard, lag in lags.items() if lag.staged_us == newest}
-        return found
+    def _counted(self) -> list[Family]:
+        """What came in; another lake in the place of this one is counted from its beginning."""
+        with self._lock:  # scrapes may overlap, and an older total is never counted after a newer one
+            if (found := self._watch.totals) is None:
+                return []
+            lake_id, totals = found
+            if lake_id != self._lake_id:
+                self._counters, self._lake_id = Counters(self._limit), lake_id
+            self._counters.follow(totals)
+            window = self._watch.any_window()
+            lags = window.lags if window is not None else {}
+            newest = max((lag.staged_us for lag in lags.values()), default=0)
+            sums = self._counters.sums
+            sums.shard_lag = {shard: lag.seconds for shard, lag in lags.items() if lag.staged_us == newest}
+            return list(quality_families(sums))
 
 
-def _add(sums: Sums, figures: Figures) -> None:
+def _count(sums: Sums, figures: Figures, before: Figures) -> None:
+    """Add what figures have more than before, each by itself."""
     for name in _SAME:
-        setattr(sums, name, getattr(sums, name) + getattr(figures, name))
+        setattr(sums, name, getattr(sums, name) + max(0, getattr(figures, name) - getattr(before, name)))
+    conflicts = max(0, figures.conflicts - before.conflicts)
+    natural = max(0, figures.duplicates - figures.conflicts - (before.duplicates - before.conflicts))
+    sums.conflicts += conflicts
+    sums.duplicates += natural + conflicts
     for name in _MAPS:
-        known = getattr(sums, name)
+        counted, known = getattr(sums, name), getattr(before, name)
         for key, count in getattr(figures, name).items():
-            known[key] = known.get(key, 0) + count
-    sums.latency_sum += figures.latency_sum_us / _SECOND_US
-    sums.staging_sum += figures.staging_sum_us / _SECOND_US
+            counted[key] = counted.get(key, 0) + max(0, count - known.get(key, 0))
+    sums.latency_sum += max(0, figures.latency_sum_us - before.latency_sum_us) / _SECOND_US
+    sums.staging_sum += max(0, figures.staging_sum_us - before.staging_sum_us) / _SECOND_US
     if figures.arrived_us is not None:
         sums.arrived = max(sums.arrived or 0.0, figures.arrived_us / _SECOND_US)

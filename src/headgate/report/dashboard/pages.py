@@ -136,7 +136,7 @@ class Pages:
         view.lists["hints"] = hints or [
             hint("good" if is_known else "info", "Nothing to do." if is_known else "Looking…")
         ]
-        view.note = plain(note)
+        view.note = plain("; ".join(filter(None, (note, self._watch.health_note))))
         view.version = hashlib.sha256(msgspec.json.encode(view)).hexdigest()[:16]
         view.as_of_us, view.now_us = fresh.as_of_us, now_us
         return view

@@ -32,14 +32,11 @@ _NAMED = 3  # types that a hint names
 
 def add_window(view: View, window: Window | None, now_us: int, *, is_every_type: bool) -> None:
     """Everything that comes from the history; places are there, and empty, before it is read."""
-    view.shown["window"] = window is not None
     view.lists |= {"types": [], "reasons": [], "axis_x": [], "axis_y": [], "missing": []}
     view.paths |= dict.fromkeys(("chart_accepted", "chart_duplicates", "chart_rejected"), "")
     view.texts |= {"more_types": "", "step": "", "chart_says": "The history is being read."}
     view.texts |= {f"{name}_{q}": "–" for name in ("latency", "staging") for q in (*QUANTILES, "max")}
-    view.texts |= {
-        f"window_{name}": "–" for name in ("received", "accepted", "duplicates", "rejected", "conflicts", "lag")
-    }
+    view.texts["window_lag"] = "–"
     view.times["arrived"] = 0
     if window is None:
         return
@@ -47,12 +44,9 @@ def add_window(view: View, window: Window | None, now_us: int, *, is_every_type:
     _add_latency(view, window.total)
     _add_types(view, window, is_every_type=is_every_type)
     _add_reasons(view, window.total)
-    total = window.total
-    for name in ("received", "accepted", "duplicates", "rejected", "conflicts"):
-        view.texts[f"window_{name}"] = words.count(getattr(total, name))
     fresh = [lag.seconds for lag in window.lags.values() if lag.staged_us > now_us - _DAY_US]
     view.texts["window_lag"] = words.seconds(max(fresh)) if fresh else "–"
-    view.times["arrived"] = total.arrived_us or 0
+    view.times["arrived"] = window.total.arrived_us or 0
 
 
 def _add_chart(view: View, window: Window) -> None:
@@ -105,6 +99,7 @@ def _add_types(view: View, window: Window, *, is_every_type: bool) -> None:
 def _type_row(name: str | None, one: Figures, window: Window, most: int) -> Row:
     p95 = quantile(one.latency, QUANTILES["p95"], one.latency_max)
     events = one.accepted + one.duplicates
+    filtered = {"untyped": "yes"} if name is None else {"type": name}
     return [
         Cell(text=NO_TYPE, kind="quiet") if name is None else text(name),
         Cell(path=spark(window.sparks.get(name, ()))),
@@ -113,7 +108,7 @@ def _type_row(name: str | None, one: Figures, window: Window, most: int) -> Row:
         number(
             words.share(one.rejected, one.received),
             kind=_level(one.rejected, one.received, _REJECTS),
-            href="/rejects?" + urlencode({"type": name or ""}) if one.rejected else "",
+            href="/rejects?" + urlencode(filtered) if one.rejected else "",
         ),
         number("–" if p95 is None else words.seconds(p95.seconds)),
         Cell(us=one.arrived_us or 0, text="" if one.arrived_us else "–", kind="number" if events else "number quiet"),

@@ -70,6 +70,7 @@ class Past:
             now_us: wall clock.
         """
         self._lake, self._now_us = lake, now_us
+        self.lake_id = lake.about.lake_id
         self._recent: Gathering | None = Gathering(lake, since_us=now_us() - HOUR_US)
         self._whole: Gathering | None = None
         self._wanted: dict[str, int] = {FIRST: now_us()}
@@ -94,12 +95,13 @@ class Past:
         if self._recent is not None:
             self._recent.advance()
             self._make(self._recent, is_due=True)
-            whole = Gathering(self._lake, hours_before_us=self._now_us() - _MINUTES_FOR_US)
-            whole.advance(self._told)
-            self._whole, self._recent = whole, None
+            if self._whole is None:
+                self._whole = Gathering(self._lake, hours_before_us=self._now_us() - _MINUTES_FOR_US)
+            self._whole.advance(self._told)  # where it failed the last time, it goes on
+            self._recent = None
             self.progress = Progress(self.progress.of, self.progress.of, True)
             self._made_us = {}
-            self._make(whole, is_due=True)
+            self._make(self._whole, is_due=True)
             return True
         assert self._whole is not None  # noqa: S101 - the one or the other is there
         added = self._whole.advance()

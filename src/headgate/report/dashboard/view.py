@@ -44,12 +44,12 @@ class View(msgspec.Struct, kw_only=True):
         as_of_us: when the lake was last read.
         now_us: the clock of this machine; ages are told against it, because a browser's clock may be another.
         problem: why it is not read; empty where it is.
-        note: what is still being read; empty where nothing is.
+        note: what is still being read, or could not be; empty where nothing is.
         texts: by place.
         times: by place, microseconds since 1970; 0 for none.
         paths: by place, of SVG.
         lists: by place.
-        shown: places that are hidden where False.
+        flags: by place; a place looks another way where False.
         points: of the chart: time, accepted, duplicates, rejected of each step.
         step_seconds: of the chart.
     """
@@ -64,7 +64,7 @@ class View(msgspec.Struct, kw_only=True):
     times: dict[str, int] = {}
     paths: dict[str, str] = {}
     lists: dict[str, list[Row]] = {}
-    shown: dict[str, bool] = {}
+    flags: dict[str, bool] = {}
     points: list[tuple[int, int, int, int]] = []
     step_seconds: int = 0
 

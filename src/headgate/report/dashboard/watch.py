@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from headgate.core.figures import ByType
 from headgate.errors import PermanentError
 from headgate.jobs.existing import ExistingLake
@@ -26,7 +28,9 @@ from headgate.report.dashboard import words
 from headgate.report.dashboard.loop import Loop
 from headgate.report.dashboard.past import RANGES, SHORTEST, Past, Window
 
-MAX_HEADS = 120  # of the newest entries that are kept, for rates and the list of commits
+HEADS_AT_ONCE = 120  # of the newest entries that are read in a round
+MOST_HEADS = 2_000  # of them that are kept, for rates, the pulse and the list of commits
+KEPT_US = 90_000_000  # microseconds back to which they are looked for while somebody looks
 RATE_US = 60_000_000  # microseconds; rates are those of the last minute
 LOOKED_US = 20_000_000  # microseconds after the last request in which the lake is read every second
 OLD_US = 3_000_000  # microseconds after which somebody new waits for a newer answer
@@ -43,7 +47,7 @@ class Seen:
 
     Attributes:
         state: the ledger's end; None before the first answer.
-        heads: the newest entries, oldest first.
+        heads: the newest entries without their ranges, oldest first and without a gap.
         health: tables, shards, claims; None before they were looked at.
     """
 
@@ -53,11 +57,13 @@ class Seen:
 
     def rates(self, now_us: int) -> tuple[float, float, float, float]:
         """Received, accepted, duplicates and rejected a second, over the last minute."""
-        lately = [head for head in self.heads if head.kind == "batch" and head.committed_us > now_us - RATE_US]
+        lately = [head for head in self.heads if head.committed_us > now_us - RATE_US]
         seconds = RATE_US / 1e6
-        if len(lately) == len(self.heads) == MAX_HEADS:  # a minute holds more entries than are kept
-            seconds = max(1e-3, (now_us - lately[0].committed_us) / 1e6)
-        total = sum((head.counts for head in lately), Counts())
+        if lately and len(lately) == len(self.heads) and lately[0].number > 1:  # a minute holds more than are kept
+            first, *lately = lately
+            end_us = max([now_us, *(head.committed_us for head in lately)])  # a writer's clock may be ahead
+            seconds = max(1e-3, (end_us - first.committed_us) / 1e6)
+        total = sum((head.counts for head in lately if head.kind == "batch"), Counts())
         return (
             total.received / seconds,
             total.accepted / seconds,
@@ -88,7 +94,7 @@ class Watch:
         self._read_us = 0
         self._may_dig = threading.Event()
         self._of_ledger = Loop("ledger", self._read_ledger, now_us)
-        self._of_health = Loop("health", self._read_health, now_us)
+        self._of_health = Loop("health", self._read_health, now_us, rests=_HEALTH_SHARE)
         self._of_past = Loop("history", self._read_past, now_us)
         self._past = self._new_past()
         self._loops = [self._of_ledger, self._of_past, self._of_health]
@@ -123,7 +129,7 @@ class Watch:
 
         Args:
             patience_seconds: wait at most so long for the first answer, or for a newer one than that of some time ago.
-            is_watching: read the lake more often for a while; a probe or a scrape wants to know once.
+            is_watching: read the lake more often for a while; a probe or a scrape wants to know the ledger's end once.
         """
         now_us = self.now_us()
         is_first = not self._is_looked_at()
@@ -131,7 +137,7 @@ class Watch:
         if is_watching:
             self._looked_us = now_us
         if is_old or (is_first and is_watching):  # the loops sleep for long, whenever they read last
-            for loop in self._loops:
+            for loop in self._loops if is_watching else [self._of_ledger]:
                 loop.wake()
         with self._changed:
             self._changed.wait_for(
@@ -147,9 +153,16 @@ class Watch:
         return next(key for key, length in RANGES.items() if key != SHORTEST and (length is None or age_us < length))
 
     @property
-    def totals(self) -> ByType | None:
-        """Figures of the whole history by type; None before it was read."""
-        return self._past.totals
+    def totals(self) -> tuple[str, ByType] | None:
+        """The lake's id, and figures of its whole history by type; None before that was read."""
+        past = self._past
+        return None if (figures := past.totals) is None else (past.lake_id, figures)
+
+    @property
+    def health_note(self) -> str:
+        """A sentence where tables, shards and claims could not be read; empty where they could."""
+        loop = self._of_health
+        return _as_of("tables, shards and claims", "are", loop) if loop.problem else ""
 
     def any_window(self) -> Window | None:
         """The longest range that is there."""
@@ -167,11 +180,7 @@ class Watch:
         else:
             note = "reading the history"
         if self._of_past.problem:
-            note = (
-                f"the history is as of {words.iso(self._of_past.done_us)[11:19]} UTC: {self._of_past.problem}"
-                if self._of_past.done_us
-                else f"no history: {self._of_past.problem}"
-            )
+            note = _as_of("history", "is", self._of_past)
         return self._past.windows.get(key), note
 
     def first_page_was_sent(self) -> None:
@@ -196,19 +205,28 @@ class Watch:
         return 1.0 if self._is_looked_at() else SLOWEST_SECONDS
 
     def _heads(self, number: int) -> Sequence[Head]:
-        """The newest entries, of which only what is new is read."""
+        """The newest entries: what is new, and before what is known, round by round, what the pulse shows."""
         known = self._seen.heads
-        after = known[-1].number if known else 0
-        wanted = range(max(after, number - MAX_HEADS) + 1, number + 1)
-        found = [content for content in contents(self.lake.storage, wanted) if content is not None]
-        return (*known, *map(decode_head, found))[-MAX_HEADS:]
+        if known and number - known[-1].number > HEADS_AT_ONCE:
+            known = ()  # what is kept has no gap
+        after = known[-1].number if known else max(0, number - HEADS_AT_ONCE)
+        new = self._read_heads(range(after + 1, number + 1))
+        room = MOST_HEADS - len(known) - len(new)
+        if known and room > 0 and self._is_looked_at() and known[0].committed_us > self.now_us() - KEPT_US:
+            first = known[0].number
+            known = (*self._read_heads(range(max(1, first - min(room, HEADS_AT_ONCE)), first)), *known)
+        return (*known, *new)[-MOST_HEADS:]
+
+    def _read_heads(self, numbers: range) -> list[Head]:
+        """Entries, without what may be long and is not shown."""
+        found = contents(self.lake.storage, numbers)
+        heads = (decode_head(content) for content in found if content is not None)
+        return [msgspec.structs.replace(head, ranges=[], new_types=[]) for head in heads]
 
     def _read_health(self) -> float:
         self._may_dig.wait(_DIG_SECONDS)
-        began_us = self.now_us()
         self._publish(health=status(self.lake))
-        took = (self.now_us() - began_us) / 1e6
-        return max(_HEALTH_SECONDS if self._is_looked_at() else SLOWEST_SECONDS, took * _HEALTH_SHARE)
+        return _HEALTH_SECONDS if self._is_looked_at() else SLOWEST_SECONDS
 
     def _read_past(self) -> float:
         self._may_dig.wait(_DIG_SECONDS)
@@ -230,3 +248,10 @@ class Watch:
 
     def _new_ledger(self) -> Ledger:
         return Ledger(self.lake.storage, max_event_types=0)
+
+
+def _as_of(what: str, verb: str, loop: Loop) -> str:
+    """Why something is no newer."""
+    if not loop.done_us:
+        return f"no {what}: {loop.problem}"
+    return f"the {what} {verb} as of {words.iso(loop.done_us)[11:19]} UTC: {loop.problem}"

@@ -114,7 +114,7 @@ function show(view) {
   }
   for (const node of document.querySelectorAll("[data-time]")) setAttribute(node, "data-us", String(view.times[node.dataset.time] ?? 0));
   for (const node of document.querySelectorAll("[data-path]")) setAttribute(node, "d", view.paths[node.dataset.path] ?? "");
-  for (const node of document.querySelectorAll("[data-flag]")) setAttribute(node, "data-is", String(view.shown[node.dataset.flag] ?? false));
+  for (const node of document.querySelectorAll("[data-flag]")) setAttribute(node, "data-is", String(view.flags[node.dataset.flag] ?? false));
   for (const node of document.querySelectorAll("[data-list]")) fillList(node, view.lists[node.dataset.list] ?? []);
   setText(note, view.note);
   isProblem = view.problem !== "";

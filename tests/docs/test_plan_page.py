@@ -75,6 +75,17 @@ def test_every_item_of_the_bill_by_hand_is_that_of_the_command(volume: str) -> N
     assert f"Sum: USD {total:,.2f}." in PAGE
 
 
+@pytest.mark.parametrize("design", ["container", "E"])
+def test_a_year_of_retention_by_hand_is_that_of_the_command(design: str) -> None:
+    args = ("plan", "--events-per-hour", "1M", "--design", design, "--retention", "365d", "--json")
+    items = {item["what"]: item["usd"] for item in json.loads(run(*args).stdout)["bill"]["items"]}
+    shown = rows("kept", design)
+    assert [what for what, _, _ in shown] == [what for what in items if what.startswith("kept longer")]
+    for what, by_hand, usd in shown:
+        assert worked_out(by_hand) == pytest.approx(items[what], rel=1e-3), what
+        assert f"{worked_out(by_hand):,.2f}" == usd, what
+
+
 @pytest.mark.parametrize("volume", VOLUMES)
 def test_the_output_shown_is_that_of_the_command(volume: str) -> None:
     shown = [block.body for block in blocks(PAGE) if block.info == "text"]

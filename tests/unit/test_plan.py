@@ -92,12 +92,14 @@ def test_a_window_that_no_node_holds_is_refused_and_a_shorter_one_named() -> Non
         (("--events-per-hour", "1M", "--design", "A", "--claims", "rocksdb"), "one_process"),
         (("--events-per-hour", "1M", "--design", "E", "--flush", "10m"), "flush"),
         (("--events-per-hour", "1M", "--design", "C", "--flush", "10s"), "flush"),
-        (("--events-per-hour", "1M", "--design", "C", "--types", 300), "partitions"),
+        (("--events-per-hour", "1M", "--design", "C", "--types", 126), "partitions"),
         (("--events-per-hour", "1M", "--design", "D", "--event-bytes", "1.03M"), "record"),
         (("--events-per-hour", "1k", "--event-bytes", "2M"), "record"),
+        (("--events-per-hour", "1k", "--retention", "400d"), "retention"),
+        (("--events-per-hour", "1M", "--design", "A", "--types", 1001), "types"),
         (("--events-per-hour", "10M", "--design", "A", "--window", "1h", "--shards", 2), "shards"),
         (("--events-per-hour", "200M", "--design", "B"), "claims_rate"),
-        (("--events-per-hour", "700M", "--design", "A", "--window", "1h", "--retention", "1h"), "claims_rate"),
+        (("--events-per-hour", "700M", "--design", "A", "--window", "1h"), "claims_rate"),
         (("--events-per-hour", "600M", "--design", "A", "--claims", "s3"), "nightly"),
         (("--events-per-hour", "200M", "--design", "B", "--claims", "s3"), "nightly"),
     ],
@@ -106,6 +108,35 @@ def test_each_limit_is_named(args: tuple[object, ...], limit: str) -> None:
     plan = planned(*args, code=1)
     assert limit in limits(plan)
     assert all(refusal["needed"] > 0 and refusal["sentence"] for refusal in plan["refusals"])
+
+
+@pytest.mark.parametrize(
+    ("args", "limit", "needed", "allowed"),
+    [
+        (("--design", "C", "--flush", "30s"), "flush", 30, 60),
+        (("--design", "C", "--flush", "1h"), "flush", 3600, 900),
+        (("--design", "A", "--retention", "1h"), "retention", 3600, 86_400),
+        (("--design", "container", "--retention", "400d"), "retention", 400 * 86_400, 365 * 86_400),
+    ],
+)
+def test_a_refusal_names_the_bound_that_was_broken(
+    args: tuple[object, ...], limit: str, needed: float, allowed: float
+) -> None:
+    plan = planned("--events-per-hour", "1M", *args, code=1)
+    (refusal,) = plan["refusals"]
+    assert (refusal["limit"], refusal["needed"], refusal["allowed"]) == (limit, needed, allowed)
+    assert plan["instead"]
+
+
+def test_as_many_types_work_as_firehose_opens_partitions_for_and_as_the_lake_takes(tmp_path: Path) -> None:
+    args = ("--events-per-hour", "1M", "--design")
+    assert planned(*args, "C", "--types", 125)["refusals"] == []
+    assert planned(*args, "A", "--types", 1000)["refusals"] == []
+    refused = planned(*args, "A", "--types", 5000, code=1)
+    assert any("[lake] max_event_types = 5000" in one["sentence"] for one in refused["instead"])
+    config = tmp_path / "headgate.toml"
+    config.write_text("[lake]\nmax_event_types = 5000\n")
+    assert planned(*args, "A", "--types", 5000, "--config", config)["refusals"] == []
 
 
 def test_packing_events_into_records_needs_fewer_shards() -> None:
@@ -155,6 +186,33 @@ def test_longer_retention_and_fan_out_are_on_the_bill(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("design", "retention", "extended", "older"),
+    [
+        ("E", "24h", 0, 0),
+        ("E", "7d", 6 * 24 * 3e8 / 2**30 * 0.10, 0),
+        ("E", "365d", 6 * 24 * 3e8 / 2**30 * 0.10, 358 * 24 * 3e8 / 2**30 * 0.023),
+        ("container", "24h", 0, 0),
+        ("container", "25h", 730 * 0.020, 0),
+        ("container", "365d", 730 * 0.020, 358 * 24 * 3e8 / 2**30 * 0.023),
+    ],
+)
+def test_records_older_than_seven_days_have_a_price_of_their_own(
+    design: str, retention: str, extended: float, older: float
+) -> None:
+    plan = planned("--events-per-hour", "1M", "--design", design, "--retention", retention)
+    usd = {item["what"]: item["usd"] for item in plan["bill"]["items"]}
+    assert usd.get("kept longer than a day", 0) == pytest.approx(extended)
+    assert usd.get("kept longer than 7 days", 0) == pytest.approx(older)
+
+
+def test_point_in_time_recovery_of_claims_is_on_the_bill() -> None:
+    plan = planned("--events-per-hour", "1M", "--design", "C")
+    usd = {item["what"]: item["usd"] for item in plan["bill"]["items"]}
+    held = plan["sizes"]["claims"]["held_bytes"] / 2**30
+    assert usd["claims: point-in-time recovery"] == pytest.approx(held * 0.20)
+
+
+@pytest.mark.parametrize(
     ("args", "word"),
     [
         (("--events-per-hour", "many"), "--events-per-hour"),
@@ -180,6 +238,7 @@ def test_a_store_that_is_for_no_stream_is_refused(tmp_path: Path) -> None:
     result = run("plan", "--events-per-hour", "1M", "--config", config)
     assert result.exit_code == 2
     assert "memory" in result.stderr
+    assert planned("--events-per-hour", "1M", "--config", config, "--claims", "redis")["ask"]["claims"] == "redis"
 
 
 def test_people_read_the_same_as_machines() -> None:

@@ -119,6 +119,7 @@ class Ask:
         event_bytes: of one event, as JSON.
         events_per_record: events that the producer packs into one record of the stream.
         types: event types, taken as equally frequent.
+        max_types: that the lake takes: `[lake] max_event_types`.
         window_s: how long an id is remembered, seconds.
         retention_s: how long the stream keeps a record, seconds.
         flush_s: seconds between two batches of a consumer, of a shard, or of a delivery stream.
@@ -139,6 +140,7 @@ class Ask:
     event_bytes: int = 300
     events_per_record: int = 1
     types: int = 100
+    max_types: int = 1_000
     window_s: float = 7 * DAY_SECONDS
     retention_s: float = DAY_SECONDS
     flush_s: float = 60.0

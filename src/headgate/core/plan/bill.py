@@ -11,7 +11,7 @@ from math import ceil
 
 from headgate.core.plan import figures
 from headgate.core.plan.ask import MONTH_DAYS, MONTH_HOURS, MONTH_SECONDS, Ask, Compute
-from headgate.core.plan.figures import FREE_RETENTION_S, GIB
+from headgate.core.plan.figures import FREE_RETENTION_S, GIB, SHORT_RETENTION_S
 from headgate.core.plan.load import Load
 from headgate.core.plan.prices import Prices
 from headgate.core.plan.stored import ClaimSizes, Files, Storage, claim_requests_a_month
@@ -24,6 +24,8 @@ FIREHOSE_UNIT_BYTES = 5 * 1024  # to which a record of Firehose is rounded up; F
 NOT_INCLUDED = (
     "NAT gateways and interface endpoints of a VPC (endpoints for S3 and DynamoDB are free)",
     "a second node of Redis",
+    "overwritten and deleted objects, which a versioned bucket keeps (14 days in the module `lake`)",
+    "reading records of a stream again, and those older than 7 days",
     "keys of KMS and their requests",
     "queries (Athena scans), and transfer out of the region or between zones",
     "custom metrics, traces and the storage of logs",
@@ -110,15 +112,17 @@ def _stream(ask: Ask, load: Load, till: _Till) -> Iterator[Item]:
     records = load.records_per_second * MONTH_SECONDS
     size = load.bytes_per_second * MONTH_SECONDS / GIB
     kinesis = "Kinesis"
+    older = load.bytes_per_second * max(0.0, ask.retention_s - SHORT_RETENTION_S) / GIB
+    long_kept = till.item(kinesis, "kept longer than 7 days", "kinesis_long_retention_gb_month", older)
     if not ask.has_provisioned_shards:
         rounded = records * ceil(ask.record_bytes / STREAM_UNIT_BYTES) * STREAM_UNIT_BYTES / GIB
         yield till.item(kinesis, "stream on demand", "kinesis_stream_hour", MONTH_HOURS)
         yield till.item(kinesis, "written, each record rounded up to 1 KB", "kinesis_in_gb", rounded)
         out = "kinesis_stream_fan_out_gb" if ask.has_fan_out else "kinesis_out_gb"
         yield till.item(kinesis, "read", out, size)
-        more_days = max(0.0, ask.retention_s - FREE_RETENTION_S) / 86_400
-        held = load.bytes_per_second * 86_400 * more_days / GIB
-        yield till.item(kinesis, "kept longer than a day", "kinesis_stream_retention_gb_month", held)
+        extended = load.bytes_per_second * max(0.0, min(ask.retention_s, SHORT_RETENTION_S) - FREE_RETENTION_S) / GIB
+        yield till.item(kinesis, "kept longer than a day", "kinesis_stream_retention_gb_month", extended)
+        yield long_kept
         return
     hours = float(load.shards * MONTH_HOURS)
     units = records * ceil(ask.record_bytes / PUT_UNIT_BYTES)
@@ -126,6 +130,7 @@ def _stream(ask: Ask, load: Load, till: _Till) -> Iterator[Item]:
     yield till.item(kinesis, "written, in units of 25 KB a record", "kinesis_put", units)
     if ask.retention_s > FREE_RETENTION_S:
         yield till.item(kinesis, "kept longer than a day", "kinesis_retention_shard_hour", hours)
+    yield long_kept
     if ask.has_fan_out:
         yield till.item(kinesis, "enhanced fan-out, one consumer", "kinesis_fan_out_shard_hour", hours)
         yield till.item(kinesis, "enhanced fan-out, read", "kinesis_fan_out_gb", size)
@@ -165,6 +170,7 @@ def _claims(ask: Ask, sizes: ClaimSizes, till: _Till) -> Iterator[Item]:
     if ask.claims == "dynamodb":
         yield till.item("DynamoDB", "claims: one write an event", "dynamodb_writes", requests)
         yield till.item("DynamoDB", "claims held (deleting by TTL is free)", "dynamodb_gb_month", held)
+        yield till.item("DynamoDB", "claims: point-in-time recovery", "dynamodb_recovery_gb_month", held)
     elif ask.claims == "s3":
         yield till.item("S3", "claims: one PUT an event", "s3_puts", requests)
         yield till.item("S3", "claims: one GET a copy", "s3_gets", requests * float(figures.DUPLICATES))

@@ -27,7 +27,7 @@ class Finding:
     Attributes:
         limit: its name.
         needed: by the volume.
-        allowed: by the limit.
+        allowed: by the limit: the most, or the least where less was asked for.
         sentence: what it is, in words.
     """
 
@@ -61,8 +61,19 @@ def _broken(limit: str, needed: float, allowed: Figure | float, sentence: str) -
         yield Finding(limit=limit, needed=needed, allowed=float(allowed), sentence=sentence)
 
 
+def _within(limit: str, needed: float, least: Figure, most: Figure, rule: str) -> Iterator[Finding]:
+    """Names the bound that is broken: the least or the most."""
+    if not float(least) <= needed <= float(most):
+        bound = least if needed < float(least) else most
+        yield Finding(limit=limit, needed=needed, allowed=float(bound), sentence=f"{rule}, not {span(needed)}")
+
+
 def _settings(ask: Ask) -> Iterator[Finding]:
     compute = ask.facts.compute
+    yield from _within("retention", ask.retention_s, figures.RETENTION_LEAST, figures.RETENTION_MOST,
+                       "a stream keeps a record for 24 to 8,760 hours")  # fmt: skip
+    yield from _broken("types", ask.types, ask.max_types, f"{ask.types:,} types; the lake takes {ask.max_types:,} and "
+                       "rejects events of more ([lake] max_event_types)")  # fmt: skip
     if ask.claims == "rocksdb" and compute is not Compute.SERVICE:
         yield Finding(
             limit="one_process",
@@ -75,12 +86,12 @@ def _settings(ask: Ask) -> Iterator[Finding]:
         yield from _broken("flush", ask.flush_s, most, f"an event source mapping waits {most.value:g} s at most, not "
                            f"{ask.flush_s:g} s")  # fmt: skip
     if compute is Compute.FIREHOSE:
-        least, longest = float(figures.FIREHOSE_LEAST), float(figures.FIREHOSE_MOST)
-        if not least <= ask.flush_s <= longest:
-            sentence = f"Firehose delivers by partition every {least:g} to {longest:g} s, not every {ask.flush_s:g} s"
-            yield Finding(limit="flush", needed=ask.flush_s, allowed=longest, sentence=sentence)
+        least, longest = figures.FIREHOSE_LEAST, figures.FIREHOSE_MOST
+        yield from _within("flush", ask.flush_s, least, longest,
+                           f"Firehose delivers by partition every {least.value:g} to {longest.value:g} s")  # fmt: skip
         open_at_once = ask.types * float(figures.DATES)
-        yield from _broken("partitions", open_at_once, figures.FIREHOSE_PARTITIONS, f"{ask.types:,} types at two dates "
+        yield from _broken("partitions", open_at_once, figures.FIREHOSE_PARTITIONS, f"{ask.types:,} types at "
+                           f"{float(figures.DATES):g} dates each "
                            f"are {open_at_once:,.0f} partitions at once; Firehose opens "
                            f"{figures.FIREHOSE_PARTITIONS.value:,} unless AWS raises it")  # fmt: skip
 

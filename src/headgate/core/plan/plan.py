@@ -128,6 +128,12 @@ def _changes(ask: Ask) -> Iterator[tuple[str, str, Ask]]:
             yield "flush", f"batches every {flush:g} s (--flush {flush:g}s)", ask.changed(flush_s=flush)
     if compute is Compute.FIREHOSE:
         yield "flush", "deliveries every 900 s (--flush 900s)", ask.changed(flush_s=900.0)
+    kept = min(max(ask.retention_s, float(figures.RETENTION_LEAST)), float(figures.RETENTION_MOST))
+    if kept != ask.retention_s:
+        yield "retention", f"records kept for {span(kept)} (--retention {span(kept)})", ask.changed(retention_s=kept)
+    if ask.types > ask.max_types:
+        sentence = f"a lake that takes so many types ([lake] max_event_types = {ask.types})"
+        yield "types", sentence, ask.changed(max_types=ask.types)
     if ask.shards is not None:
         yield "shards", "as many shards as are needed (without --shards)", ask.changed(shards=None)
     if ask.events_per_record == 1:

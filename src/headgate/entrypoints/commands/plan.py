@@ -32,8 +32,8 @@ Examples:
   headgate plan --events-per-hour 250k --config headgate.toml
 
 \b
-Flags win over what the configuration sets ([lake] format, [dedup] store and window, [source] retention,
-[batch] flush_seconds, [kinesis] fan_out), and that over what the design takes by itself.
+Flags win over what the configuration sets ([lake] format and max_event_types, [dedup] store and window,
+[source] retention, [batch] flush_seconds, [kinesis] fan_out), and that over what the design takes by itself.
 
 \b
 Exit codes: 0 it works, 1 it cannot work (why, and what would, is said).
@@ -119,6 +119,7 @@ def _ask(resolved: Resolved, flags: dict[str, Value]) -> Ask:
         event_bytes=int(_read("event_bytes", flags, _whole)),
         events_per_record=int(_read("events_per_record", flags, _whole)),
         types=int(_read("types", flags, _whole)),
+        max_types=config.lake.max_event_types,
         shards=cast("int | None", flags["shards"]),
         keep_s=_read("keep", flags, _seconds),
         window_s=_read("window", {"window": first("window", "dedup.window", config.dedup.window, "7d")}, _seconds),
@@ -126,7 +127,7 @@ def _ask(resolved: Resolved, flags: dict[str, Value]) -> Ask:
             "retention", {"retention": first("retention", "source.retention", config.source.retention, "24h")}, _seconds
         ),
         flush_s=_read("flush", {"flush": flush}, _seconds),
-        claims=cast("ClaimKind", first("claims", "dedup.store", _kind(config.dedup.store), facts.claims)),
+        claims=cast("ClaimKind", _kind(str(first("claims", "dedup.store", config.dedup.store, facts.claims)))),
         format=cast("LakeKind", first("lake_format", "lake.format", config.lake.format, facts.format)),
         is_on_demand=None if flags["stream"] is None else flags["stream"] == "on-demand",
         has_fan_out=config.kinesis.fan_out is not None,
@@ -155,9 +156,9 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _kind(store: str | None) -> str | None:
-    """The kind of claims that [dedup] store names."""
-    kind = (store or "rocksdb").partition(":")[0].replace("rediss", "redis")
+def _kind(store: str) -> str:
+    """The kind of claims that [dedup] store names; a kind is its own."""
+    kind = store.partition(":")[0].replace("rediss", "redis")
     if kind not in get_args(ClaimKind):
         raise ConfigError(
             f"[dedup] store = {kind}: is not for a stream; plan with --claims {'|'.join(get_args(ClaimKind))}"

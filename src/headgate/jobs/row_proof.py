@@ -68,16 +68,20 @@ def prove_filed(
     proof: Proof,
     ledger: LedgerProof,
     latest: LedgerState,
+    deltas: Mapping[tuple[int, int], int],
     erased: Mapping[tuple[int, int], int],
 ) -> None:
-    """Each table holds as many rows of each filed shard as the entries filed; what was filed meanwhile is no breach."""
+    """Each table holds as many rows of each filed shard as entries filed and replays left.
+
+    What was filed meanwhile is no breach.
+    """
     query = f"SELECT shard, t, count(*) FROM rows WHERE r = {FILED_RANGE} GROUP BY ALL"  # noqa: S608  own numbers
     held = {(shard, t): count for shard, t, count in rows.connection.execute(query).fetchall()}
     for shard, origin in ledger.filed.items():
         number = rows.shard_number(shard)
         for t, table in enumerate(TABLE_NAMES):
             gone, count = erased.get((number, t), 0), held.get((number, t), 0)
-            expected = origin.counts[t + 1] - gone
+            expected = origin.counts[t + 1] + deltas.get((number, t), 0) - gone
             proof.rows[table] += count
             if count == expected or (count > expected and latest.number != proof.number):
                 continue

@@ -10,7 +10,7 @@ import pyarrow as pa
 from headgate.errors import TransientError
 from headgate.jobs.existing import ExistingLake
 from headgate.jobs.ledger_proof import sum_of
-from headgate.jobs.position_rows import PositionRows
+from headgate.jobs.position_rows import FILED_RANGE, PositionRows
 from headgate.jobs.proof import Proof, many
 from headgate.lake import read
 from headgate.lake.entry import Entry
@@ -29,6 +29,7 @@ class SettledRows:
 
     Attributes:
         deltas: by (range, table number) how many rows more or fewer there are than the range's entry counts.
+        filed: by (shard number, table number) likewise, of rows that were filed.
     """
 
     def __init__(self, lake: ExistingLake, replays: list[Entry], rows: PositionRows, proof: Proof) -> None:
@@ -44,19 +45,22 @@ class SettledRows:
             TransientError: a remote storage did not answer.
         """
         self.deltas: dict[tuple[int, int], int] = {}
+        self.filed: dict[tuple[int, int], int] = {}
         self._rows, self._is_any = rows, bool(replays)
         self._removed = dict.fromkeys(_TABLES, 0)
         if not replays:
             return
         rows.connection.execute(
-            'CREATE TABLE settled_rows(entry INTEGER, r INTEGER, "table" VARCHAR, source VARCHAR, shard VARCHAR, '
-            "sequence VARCHAR, original_shard VARCHAR, original_sequence VARCHAR, part VARCHAR, verdict VARCHAR)"
+            'CREATE TABLE settled_rows(entry INTEGER, r INTEGER, n INTEGER, "table" VARCHAR, source VARCHAR, '
+            "shard VARCHAR, sequence VARCHAR, original_shard VARCHAR, original_sequence VARCHAR, "
+            "part VARCHAR, verdict VARCHAR)"
         )
         rows.connection.execute(f"CREATE TABLE settled_there AS SELECT {_MARK} FROM settled_rows LIMIT 0")  # noqa: S608
         for entry in replays:
             self._load(lake, entry, proof)
-        for r, t, count in self._counted():
-            self.deltas[r, t] = self.deltas.get((r, t), 0) + count
+        for r, n, t, count in self._counted():
+            counts, key = (self.filed, (n, t)) if r == FILED_RANGE else (self.deltas, (r, t))
+            counts[key] = counts.get(key, 0) + count
 
     def without(self, table: str, block: pa.Table) -> pa.Table:
         """The rows of a block that no replay has settled.
@@ -138,7 +142,8 @@ class SettledRows:
         shards = rows.shard_numbers(marks["source"].combine_chunks(), marks["shard"].combine_chunks())
         columns = {name: marks[name] for name in marks.column_names if name != "reason"}
         number = np.full(marks.num_rows, entry.number, dtype=np.int32)
-        rows.insert("settled_rows", {**columns, "entry": number, "r": rows.ranges_of(shards, parsed.sequence)})
+        places = {"r": rows.ranges_of(shards, parsed.sequence), "n": shards}
+        rows.insert("settled_rows", {**columns, "entry": number, **places})
         self._check(entry, proof)
 
     def _check(self, entry: Entry, proof: Proof) -> None:
@@ -164,13 +169,14 @@ class SettledRows:
         if twice:
             proof.add("settled", f"ledger entry {entry.number} settles {many(twice, 'row')} that were settled before")
 
-    def _counted(self) -> list[tuple[int, int, int]]:
-        """Range, table number and how many rows came or went."""
+    def _counted(self) -> list[tuple[int, int, int, int]]:
+        """Range, shard number, table number and how many rows came or went."""
         number = " ".join(f"WHEN '{name}' THEN {i}" for i, name in enumerate(_TABLES))
         verdict = " ".join(f"WHEN '{name}' THEN {i}" for i, name in enumerate(_VERDICTS))
         return self._rows.connection.execute(
-            f'SELECT r, CASE "table" {number} END, -count(*) FROM (SELECT DISTINCT r, {_MARK} FROM settled_rows) '  # noqa: S608
-            f"GROUP BY ALL UNION ALL SELECT r, CASE verdict {verdict} END, count(*) FROM settled_rows "
+            f'SELECT r, n, CASE "table" {number} END, -count(*) '  # noqa: S608  own names
+            f"FROM (SELECT DISTINCT r, n, {_MARK} FROM settled_rows) "
+            f"GROUP BY ALL UNION ALL SELECT r, n, CASE verdict {verdict} END, count(*) FROM settled_rows "
             "WHERE part IS NOT NULL GROUP BY ALL"
         ).fetchall()
 

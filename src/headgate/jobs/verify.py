@@ -145,7 +145,7 @@ def _prove_tables(
     latest = latest_state(lake, ledger.state)
     check_still(latest, ledger.state, lake.path)
     row_proof.prove_counts(lake, rows, proof, ledger, settled.deltas, erased.counts)
-    row_proof.prove_filed(rows, proof, ledger, latest, erased.filed)
+    row_proof.prove_filed(rows, proof, ledger, latest, settled.filed, erased.filed)
     row_proof.prove_outside(rows, proof, latest)
     row_proof.prove_positions(rows, proof)
     row_proof.prove_ids(rows, proof)

@@ -162,9 +162,8 @@ class Pipeline:
         cutter = Cutter(max_records=s.max_batch_events, max_bytes=s.max_batch_bytes, max_age_seconds=s.flush_seconds)
         told = float("-inf")
         while not self._is_ending():
-            wait = min(0.5, s.flush_seconds)
+            wait, is_waiting = min(0.5, s.flush_seconds), cutter.pending_records > 0
             try:
-                is_waiting = cutter.pending_records > 0
                 records = self._source.read(wait) if is_waiting else self._retry("read", self._source.read, wait)
             except EOFError:
                 break
@@ -173,8 +172,9 @@ class Pipeline:
                     raise
                 yield read  # what was read does not wait for what cannot be read
                 continue
-            while self._source.notices:
-                self._telemetry.emit(Noticed(what=self._source.notices.pop(0)))
+            finally:
+                while self._source.notices:
+                    self._telemetry.emit(Noticed(what=self._source.notices.pop(0)))
             now = self._clock.monotonic()
             if now - told >= LAG_SECONDS:
                 told = now

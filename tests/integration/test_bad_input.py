@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import zstandard
 
 from headgate.testing.independent import breaches, totals, visible_files
 from headgate.testing.processes import Child, run
@@ -221,6 +222,16 @@ def test_a_cut_gzip_file_keeps_what_was_whole(lake: Lake) -> None:
     summary = lake.admit(lake.write("cut.jsonl.gz", whole[: len(whole) // 2]))
     assert int(str(summary["accepted"])) > 1000
     assert summary["rejected"] == 1
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_a_cut_file_of_which_nothing_inflates_is_told(lake: Lake, suffix: str) -> None:
+    content = b"\n".join(good(n, noise=random.Random(n).random()) for n in range(2000))
+    whole = gzip.compress(content) if suffix == "gz" else zstandard.compress(content)
+    source = lake.write(f"cut.jsonl.{suffix}", whole[:30])
+    code, child = run(["run", source, lake.path], lake.folder / "logs")
+    assert code == 0
+    assert source.name in "".join(line for line in child.errors().splitlines() if "noticed" in line)
 
 
 def test_folders_and_loops_among_the_files_are_no_matter(lake: Lake) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,13 @@ def test_thresholds_come_from_the_configuration_and_flags_win(lake: Path, tmp_pa
     assert "BREACH rejects of all types: 1.96 % (10 of 510), allowed 1 %" in found.stdout
     assert run("check", lake, "--config", file, "--max-reject-rate", 0.5).exit_code == 0
     assert run("check", lake, HEADGATE__QUALITY__SLO__MAX_REJECT_RATE="0.01").exit_code == 3
+
+
+def test_a_window_that_has_not_ended_is_judged_by_now(lake: Path) -> None:
+    since = (datetime.now(UTC) - timedelta(minutes=30)).isoformat()
+    for more in ((), ("--window", "300d")):
+        found = run("check", lake, "--since", since, *more, "--max-freshness", "2h")
+        assert found.exit_code == 0, found.stdout
 
 
 def test_an_hour_without_data_breaks_only_what_asks_for_data(lake: Path) -> None:

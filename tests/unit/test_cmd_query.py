@@ -257,6 +257,24 @@ def test_a_file_that_cannot_be_read_is_told_as_such(lakes: Path, tmp_path: Path,
         assert "headgate verify" in result.stderr
 
 
+@pytest.mark.parametrize("harm", ["rubbish", "gap"])
+def test_a_delta_log_that_is_damaged_stops_every_command_with_its_name(lakes: Path, tmp_path: Path, harm: str) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(lakes / "delta", lake)
+    log = lake / "events" / "_delta_log"
+    newest = max(log.glob("*.json"))
+    if harm == "rubbish":
+        newest.write_text("junk")
+    else:
+        newest.rename(log / f"{int(newest.stem) + 2:020}.json")
+    (tmp_path / "b.jsonl").write_text(json.dumps({**LINES[0], "event_uuid": "new"}))
+    for args in (("query", lake, "SELECT * FROM events"), ("build", lake), ("run", tmp_path / "b.jsonl", lake)):
+        result = run(*args)
+        assert (result.exit_code, "bug" in result.stderr) == (1, False), result.stderr
+        assert f"{lake}/events" in result.stderr
+        assert "restore" in result.stderr
+
+
 def test_no_lake_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path, word in (

@@ -21,7 +21,9 @@ from headgate.lake.layout import FORMAT_PATH, ClaimsIdentity, claims_identity, s
 from headgate.lake.lease import LocalLease
 from headgate.lake.ledger import Ledger
 from headgate.lake.local import LocalStorage
+from headgate.lake.published import Published, write_published
 from headgate.records import Counts, Shard
+from headgate.testing.lake_rows import batch, read_ids
 from headgate.testing.scripted_storage import ScriptedStorage
 
 ROCKS = ClaimsIdentity(kind="rocksdb", identity="embedded")
@@ -49,6 +51,25 @@ def test_a_torn_format_file_is_named(storage):
     storage.put(FORMAT_PATH, b"{")
     with pytest.raises(PermanentError, match=r"format\.json"):
         open_or_create(storage.root, None, LakeOptions(), now_us=lambda: 0)
+
+
+def test_a_lake_whose_format_file_is_gone_is_not_made_anew(storage):
+    open_or_create(storage.root, "parquet", LakeOptions(), now_us=lambda: 0).close()
+    storage.put("_headgate/ledger/00000000000000000001.json", b"{}")
+    storage.delete(FORMAT_PATH)
+    with pytest.raises(PermanentError, match="restore it from a backup"):
+        open_or_create(storage.root, None, LakeOptions(), now_us=lambda: 0)
+    assert storage.get(FORMAT_PATH) is None
+
+
+def test_a_published_number_beyond_the_ledger_hides_no_later_row(storage):
+    lake = open_or_create(storage.root, "parquet", LakeOptions(), now_us=lambda: 0)
+    write_published(storage, Published(99, 0))
+    for number in range(3):
+        lake.commit(lake.stage(batch(str(number) if number else None, str(number + 1), [f"id-{number}"])))
+    assert lake.publish() == 3
+    assert read_ids(storage) == ["id-0", "id-1", "id-2"]
+    lake.close()
 
 
 def test_without_a_format_the_lake_is_what_it_was(storage):

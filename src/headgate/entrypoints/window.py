@@ -40,4 +40,4 @@ def window_of(since: str | None, window: str, is_given: bool, now_us: int) -> tu
     start_us = round(moment.timestamp() * 1_000_000)
     if not 0 <= start_us < now_us:
         raise ConfigError(f"--since {since}: lies {'before 1970' if start_us < 0 else 'in the future'}")
-    return start_us, start_us + length if is_given else now_us
+    return start_us, min(start_us + length, now_us) if is_given else now_us

@@ -83,6 +83,8 @@ class DeltaLog:
             return cls.of(storage, table, app_id, open_table(storage, table))
         except TableNotFoundError as error:
             raise PermanentError(f"{uri} is no Delta table: restore its _delta_log from a backup") from error
+        except UnreadableLogError:
+            raise
         except (DeltaError, OSError) as error:
             raise TransientError(f"cannot open the Delta table {uri}: {one_line(error)}") from error
 
@@ -147,12 +149,20 @@ class DeltaLog:
 _ACTION = msgspec.json.Decoder(Action)
 
 
+class UnreadableLogError(PermanentError, DeltaError):
+    """The log of a table is damaged. Reaction: stop, and restore it; readers may go on without the table."""
+
+
+_DAMAGED = ("Json error", "found gap")  # what delta-rs says of a log that was read and makes no sense
+
+
 def open_table(storage: Storage, table: str, version: int | None = None) -> DeltaTable:
     """A table of a lake by delta-rs, at its newest version or another one.
 
     Raises:
         TableNotFoundError: there is none.
-        DeltaError, OSError: it cannot be read.
+        UnreadableLogError: its log is damaged.
+        OSError: it cannot be read.
         TransientError: the same of a remote lake, where it mostly is the network.
     """
     uri = f"{storage.root}/{table}"
@@ -161,6 +171,10 @@ def open_table(storage: Storage, table: str, version: int | None = None) -> Delt
     except TableNotFoundError:
         raise
     except (DeltaError, OSError) as error:
+        is_damaged = any(said in str(error) for said in _DAMAGED)
+        if is_damaged or (isinstance(error, DeltaError) and not storage.is_remote):
+            said = f"the log of the Delta table {uri} cannot be read ({one_line(error)})"
+            raise UnreadableLogError(f"{said}: restore its _delta_log from a backup") from error
         if not storage.is_remote:
             raise
         raise TransientError(f"cannot open the Delta table {uri}: {one_line(error)}") from error
@@ -176,7 +190,7 @@ def write_checkpoint(storage: Storage, table: str) -> None:
 
 def one_line(error: Exception) -> str:
     """What delta-rs says over many coloured lines, for a message."""
-    return " ".join(_DECORATION.sub(" ", str(error)).split())[:_LONGEST_REASON]
+    return " ".join(_DECORATION.sub(" ", str(error)).partition("\n   0: ")[0].split())[:_LONGEST_REASON]
 
 
 def version_path(table: str, version: int) -> str:

@@ -149,7 +149,7 @@ class TableLake:
         with self._publish_lock:
             last = self.refresh().number
             if self._published is None:
-                self._published = read_published(self.storage).number
+                self._published = min(read_published(self.storage).number, last)  # what is not there is not shown
             while self._published < last:
                 upto = min(last, self._published + _PUBLISH_AT_ONCE)
                 self._tables.publish(self._take_entries(range(self._published + 1, upto + 1)))

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from headgate.errors import ConfigError, LakeTooNewError, PermanentError
+from headgate.lake.entry import LEDGER
 from headgate.lake.storage import Storage
 
 LAYOUT = 1  # version of the folders and files under LAKE that this Headgate reads and writes
@@ -78,9 +79,16 @@ def settle_format(storage: Storage, wanted: LakeFormat, *, is_explicit: bool) ->
 
     Raises:
         ConfigError: the lake has another format.
+        PermanentError: there was a lake whose `format.json` is gone.
     """
     found = read_format(storage)
     if found is None:
+        # Of two that make a lake at once, one may have written entries by now: then the file is there, too.
+        if next(iter(storage.list(LEDGER)), None) is not None and read_format(storage) is None:
+            raise PermanentError(
+                f"{storage.root} has a ledger and no {FORMAT_PATH}: the file was deleted; restore it from a backup, "
+                "or name another folder for a new lake"
+            )
         storage.put_if_absent(FORMAT_PATH, msgspec.json.encode(wanted))
         found = read_format(storage) or wanted
     if is_explicit and found.format != wanted.format:

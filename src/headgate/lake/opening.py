@@ -16,7 +16,8 @@ def open_storage(lake: str, options: S3Options | None = None) -> Storage:
         options: of an S3 client; the SDK's own settings where there are none.
 
     Raises:
-        ConfigError: a kind of storage that this version does not speak, or the package for it is not installed.
+        ConfigError: a kind of storage that this version does not speak, the package for it is not installed, or the
+            path is not UTF-8.
     """
     if lake.startswith("s3://"):
         try:
@@ -28,4 +29,8 @@ def open_storage(lake: str, options: S3Options | None = None) -> Storage:
         return S3Storage(lake, options or S3Options())
     if "://" in lake and not lake.startswith("file://"):
         raise ConfigError(f"{lake}: LAKE is a local folder or s3://bucket/prefix")
+    try:
+        lake.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{lake!r}: the path of a lake must be UTF-8, as Delta's and RocksDB's paths are") from None
     return LocalStorage(lake.removeprefix("file://"))

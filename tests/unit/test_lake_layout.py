@@ -63,13 +63,14 @@ def test_a_lake_whose_format_file_is_gone_is_not_made_anew(storage):
 
 
 def test_a_published_number_beyond_the_ledger_hides_no_later_row(storage):
-    lake = open_or_create(storage.root, "parquet", LakeOptions(), now_us=lambda: 0)
-    write_published(storage, Published(99, 0))
     for number in range(3):
+        lake = open_or_create(storage.root, "parquet", LakeOptions(), now_us=lambda: 0)
+        lake.publish()
         lake.commit(lake.stage(batch(str(number) if number else None, str(number + 1), [f"id-{number}"])))
-    assert lake.publish() == 3
+        assert lake.publish() == number + 1
+        lake.close()
+        write_published(storage, Published(99, 0))
     assert read_ids(storage) == ["id-0", "id-1", "id-2"]
-    lake.close()
 
 
 def test_without_a_format_the_lake_is_what_it_was(storage):

@@ -125,11 +125,10 @@ class Retried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LagMeasured:
-    """The source answers; what waits unread, see `ports.Source.lag`, and of shards the seconds behind their tip."""
+    """The source answers; what waits unread, see `ports.Source.lag`."""
 
     level: ClassVar[Level] = "INFO"
     lag: Mapping[str, float]
-    shards: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

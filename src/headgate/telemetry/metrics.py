@@ -95,8 +95,6 @@ class RunMetrics(Collector):
             for unit, metric in _LAGS.items():
                 if unit in fact.lag:
                     self._gauges[metric] = fact.lag[unit]
-            if fact.shards:
-                self._quality.shard_lag = dict(fact.shards)
         elif isinstance(fact, Published):
             self._gauges[c.PUBLISHED_NUMBER] = fact.number
         elif isinstance(fact, RunStarted):
